@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+# Every habit is one target; `make help` lists them. Outputs lie in build/<variant>/, one folder a variant.
+
+VARIANT ?= release
+BUILD   ?= build
+CC      ?= cc
+CLANG   ?= clang
+PYTHON  ?= /usr/bin/python3
+PREFIX  ?= /usr/local
+V       ?= 0
+JOBS    ?= $(shell nproc)
+VERSION := 0.1.0
+
+# Rooms to build, bottom up (src/ROOMS). A part can be built alone: make ROOMS="base prim format" unit
+ALL_ROOMS := base prim format chunk detect proto sys archive store net client server cli
+ROOMS   ?= $(ALL_ROOMS)
+
+PKGS    := libzstd libcrypto libssl libcurl libnghttp2 jansson
+WARN    := -std=c17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
+           -Wmissing-prototypes -Wcast-qual -Wundef -Wvla -Wformat=2 -Wwrite-strings
+OPT_release := -O2 -g -DNDEBUG -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+OPT_debug   := -O0 -g3
+OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+OPT_cover   := -O0 -g --coverage
+OPT_clang   := -O2 -g
+
+ifeq ($(VARIANT),clang)
+CC := $(CLANG)
+endif
+ifeq ($(filter $(VARIANT),release debug asan tsan cover clang),)
+$(error VARIANT must be one of release debug asan tsan cover clang)
+endif
+
+DIR     := $(BUILD)/$(VARIANT)
+CPPDEFS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPBR_VERSION='"$(VERSION)"' -Isrc
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -pthread
+ALL_CFLAGS  = $(WARN) $(WERROR) $(OPT_$(VARIANT)) $(CPPDEFS) $(PKG_CFLAGS) -pthread -fvisibility=default $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(OPT_$(VARIANT)) $(LDFLAGS)
+
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+else
+Q :=
+say =
+endif
+
+LIB_ROOMS := $(filter-out cli,$(ROOMS))
+LIB_SRC := $(foreach r,$(LIB_ROOMS),$(sort $(wildcard src/$(r)/*.c)))
+CLI_SRC := $(if $(filter cli,$(ROOMS)),$(sort $(wildcard src/cli/*.c)))
+LIB_OBJ := $(LIB_SRC:%.c=$(DIR)/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(DIR)/%.o)
+LIB     := $(DIR)/libpbsref.a
+PROG    := $(DIR)/pbsref
+
+# Unit and property tests are named after the room they test: <room>_<module>_test.c
+TEST_SRC := $(foreach r,$(ROOMS),$(sort $(wildcard tests/unit/$(r)_*_test.c tests/prop/$(r)_*_test.c tests/torture/$(r)_*_test.c)))
+TEST_BIN := $(TEST_SRC:%.c=$(DIR)/%)
+BENCH_SRC := $(sort $(wildcard bench/*.c))
+BENCH_BIN := $(BENCH_SRC:%.c=$(DIR)/%)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+all: $(if $(CLI_SRC),$(PROG) $(BUILD)/pbsref,$(LIB)) ## build the program (build/pbsref) and the library
+
+$(BUILD)/pbsref: $(PROG)
+	$(Q)ln -sfn $(VARIANT)/pbsref $@
+
+$(DIR)/%.o: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -MMD -MP -c $< -o $@
+
+$(LIB): $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(PROG): $(CLI_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS)
+
+$(DIR)/libpbsref.so.0: $(LIB_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libpbsref.so.0 -o $@ $^ $(PKG_LIBS)
+
+$(DIR)/tests/%: tests/%.c $(LIB) tests/unit/test.h
+	$(call say,TEST,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -MF $@.d $< -o $@ $(ALL_LDFLAGS) $(LIB) -lcmocka $(PKG_LIBS)
+
+$(DIR)/bench/%: bench/%.c $(LIB)
+	$(call say,BENCH,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< -o $@ $(ALL_LDFLAGS) $(LIB) $(PKG_LIBS)
+
+-include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d)
+
+# ---- checks ----
+
+unit: $(TEST_BIN) ## unit and property tests in C (VARIANT= chooses the build)
+	$(Q)ci/run-tests $(TEST_BIN)
+
+check: all unit lint-fast spec-trace provenance ## everything that needs no server, under two minutes
+	$(Q)$(PYTHON) -m pytest -q -n $(JOBS) tests/oracle
+
+check-e2e: all ## end-to-end tests (pytest): program against server, golden data, oracle
+	$(Q)PBSREF=$(abspath $(PROG)) $(PYTHON) -m pytest -q -n $(JOBS) tests/e2e
+
+check-asan: ## C tests and end-to-end tests with AddressSanitizer and UBSan
+	$(Q)$(MAKE) VARIANT=asan unit check-e2e
+
+check-tsan: ## C tests and the threaded end-to-end tests with ThreadSanitizer
+	$(Q)$(MAKE) VARIANT=tsan all unit
+	$(Q)PBSREF=$(abspath $(BUILD)/tsan/pbsref) $(PYTHON) -m pytest -q -n $(JOBS) tests/e2e -k "backup or restore or server"
+
+check-valgrind: ## C tests under Valgrind (memcheck), no suppressions
+	$(Q)$(MAKE) VARIANT=debug $(TEST_BIN:$(DIR)/%=$(BUILD)/debug/%)
+	$(Q)WRAP="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite" \
+	    PBR_TEST_SLOW=1 ci/run-tests $(TEST_BIN:$(DIR)/%=$(BUILD)/debug/%)
+
+spec-trace: ## which rule of spec/ is covered by which code and test (build/spec-trace.md)
+	$(Q)$(PYTHON) ci/spec-trace.py --out $(BUILD)/spec-trace.md
+
+provenance: ## every fixture has its line in PROVENANCE.json
+	$(Q)$(PYTHON) ci/provenance.py --check
+
+lint-fast: ## room table, purity of the pure rooms
+	$(Q)ci/check-rooms $(DIR) $(LIB_OBJ)
+
+lint: all lint-fast ## warnings as errors with gcc and clang, room table, purity
+	$(Q)$(MAKE) VARIANT=clang WERROR=-Werror all
+	$(Q)$(MAKE) VARIANT=debug WERROR=-Werror all
+
+bench: all $(BENCH_BIN) ## measurements: a table and JSON lines, ratios to floors of the same run
+	$(Q)$(PYTHON) bench/run.py --build $(DIR)
+
+format: ## clang-format on all C files
+	$(Q)clang-format -i $$(git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' 'fuzz/*.[ch]')
+
+cover: ## line coverage of the C tests (build/cover)
+	$(Q)$(MAKE) VARIANT=cover unit && gcov -n $(LIB_OBJ) >/dev/null 2>&1; true
+
+install: all $(DIR)/libpbsref.so.0 ## install program, libraries, headers, pbsref.pc, man page, completion (DESTDIR= PREFIX=)
+	install -D -m 755 $(PROG) $(DESTDIR)$(PREFIX)/bin/pbsref
+	install -D -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libpbsref.a
+	install -D -m 755 $(DIR)/libpbsref.so.0 $(DESTDIR)$(PREFIX)/lib/libpbsref.so.0
+	ln -sfn libpbsref.so.0 $(DESTDIR)$(PREFIX)/lib/libpbsref.so
+	set -e; for h in $(foreach r,$(filter-out cli,$(ALL_ROOMS)),$(filter-out %_int.h,$(wildcard src/$(r)/*.h))); do \
+	    install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/pbsref/$${h#src/}; done
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' src/cli/pbsref.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/pbsref.pc
+	install -D -m 644 src/cli/pbsref.1 $(DESTDIR)$(PREFIX)/share/man/man1/pbsref.1
+	install -D -m 644 src/cli/pbsref.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pbsref
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: all unit check check-e2e check-asan check-tsan check-valgrind spec-trace provenance lint-fast lint bench \
+        format cover install clean help
