@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* The manifest (index.json.blob): members, text form, canonical form, signature input [MAN]. JSON itself is jansson's.
+ * Thread: an object is not shared. */
+#ifndef PBR_FORMAT_MANIFEST_H
+#define PBR_FORMAT_MANIFEST_H
+
+#include <jansson.h>
+
+#include "base/env.h"
+#include "format/name.h"
+#include "prim/prim.h"
+
+enum pbr_crypt_mode { PBR_CRYPT_NONE, PBR_CRYPT_ENCRYPT, PBR_CRYPT_SIGN_ONLY };
+const char *pbr_crypt_mode_name(enum pbr_crypt_mode mode); /* "none", "encrypt", "sign-only" */
+PBR_MUST_USE bool pbr_crypt_mode_parse(struct pbr_span text, enum pbr_crypt_mode *ret);
+
+struct pbr_manifest_file {
+    char name[PBR_ARCHIVE_NAME_MAX + 1];
+    enum pbr_crypt_mode crypt_mode;
+    uint64_t size;
+    uint8_t csum[PBR_DIGEST_LEN];
+};
+
+struct pbr_manifest {
+    const struct pbr_env *env;
+    struct pbr_snapshot snapshot;
+    struct pbr_manifest_file *files;
+    size_t file_nr, file_cap;
+    json_t *unprotected;      /* object, never NULL after init/parse */
+    bool has_signature;
+    char signature[65];       /* as stored; compared as text (MAN-048) */
+};
+
+void pbr_manifest_release(struct pbr_manifest *m);
+PBR_MUST_USE int pbr_manifest_init(struct pbr_manifest *m, const struct pbr_env *env, const struct pbr_snapshot *s);
+PBR_MUST_USE int pbr_manifest_add(struct pbr_manifest *m, const char *name, enum pbr_crypt_mode mode, uint64_t size,
+                                  const uint8_t csum[PBR_DIGEST_LEN]);
+/* First entry with this name (MAN-072), or NULL. */
+const struct pbr_manifest_file *pbr_manifest_find(const struct pbr_manifest *m, const char *name);
+/* JSON text -> members (MAN-010 .. MAN-023). */
+PBR_MUST_USE int pbr_manifest_parse(struct pbr_manifest *m, const struct pbr_env *env, struct pbr_span text,
+                                    struct pbr_diag *diag);
+/* Pretty text as the original writes it (MAN-024), appended to out. */
+PBR_MUST_USE int pbr_manifest_emit(const struct pbr_manifest *m, struct pbr_buf *out);
+/* Canonical JSON of any value (MAN-040 .. MAN-043); FORMAT for null and floats. */
+PBR_MUST_USE int pbr_json_canonical(const json_t *value, struct pbr_buf *out, struct pbr_diag *diag);
+/* Pretty JSON, two spaces, members sorted (MAN-024). */
+PBR_MUST_USE int pbr_json_pretty(const json_t *value, struct pbr_buf *out);
+/* Parses untrusted JSON with bounded depth (PBR_JSON_DEPTH_MAX); *ret is owned by the caller (json_decref). */
+PBR_MUST_USE int pbr_json_parse(struct pbr_span text, json_t **ret, struct pbr_diag *diag);
+/* Signed text (MAN-044), its HMAC (MAN-045), setting signature + fingerprint (MAN-046), verification (MAN-048). */
+PBR_MUST_USE int pbr_manifest_sign(struct pbr_manifest *m, const uint8_t id_key[32], const uint8_t fingerprint[32]);
+PBR_MUST_USE int pbr_manifest_verify(const struct pbr_manifest *m, const uint8_t id_key[32],
+                                     const uint8_t fingerprint[32], struct pbr_diag *diag);
+/* 32 bytes -> "aa:bb:..." (95 characters and NUL); and back. */
+void pbr_fingerprint_format(const uint8_t fp[32], char out[96]);
+
+#endif

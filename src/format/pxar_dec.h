@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Push decoder of `.pxar` and `.mpxar`: bytes in by step, events out. Works if input arrives one byte at a time; holds
+ * at most one entry's metadata items (bounded by limits) and 8 bytes per open directory.
+ *
+ * It is strict: what spec/pxar-format.md calls an error or a possible strictness is refused with rule ID and offset;
+ * spec/deviations.md lists where it refuses what the original accepts. Goodbye records are handed out as they come;
+ * checking a whole table is `pbr_goodbye_check` (goodbye.h), done by `pxar verify`.
+ * Thread: not shared. */
+#ifndef PBR_FORMAT_PXAR_DEC_H
+#define PBR_FORMAT_PXAR_DEC_H
+
+#include "base/io.h"
+#include "format/pxar.h"
+
+struct pbr_pxar_dec;
+
+enum pbr_pxar_ev {
+    PBR_PXAR_EV_MORE,      /* all of `in` was taken; push more, or finish */
+    PBR_PXAR_EV_VERSION,   /* FORMAT_VERSION: ev.version */
+    PBR_PXAR_EV_PRELUDE,   /* ev.data: the whole prelude */
+    PBR_PXAR_EV_ENTRY,     /* one entry complete: everything but file content. Root first, name empty */
+    PBR_PXAR_EV_DATA,      /* v1 file content: ev.data is the next piece; ev.entry.size tells the total */
+    PBR_PXAR_EV_FILE_END,  /* v1 file content complete (also for empty files) */
+    PBR_PXAR_EV_GOODBYE,   /* GOODBYE header of the current directory seen: ev.pos, ev.size */
+    PBR_PXAR_EV_GOODBYE_REC, /* one record, the tail included: ev.rec */
+    PBR_PXAR_EV_DIR_END,   /* goodbye complete, directory left; ev.depth is the depth after leaving */
+    PBR_PXAR_EV_END,       /* root left; nothing more is taken (trailing bytes: PXAR-227) */
+    PBR_PXAR_EV_ITEM,      /* only with opts.items: every item header: ev.htype, ev.pos, ev.size */
+};
+
+struct pbr_pxar_rec {
+    uint64_t hash, offset, size;
+};
+
+struct pbr_pxar_entry {
+    enum pbr_pxar_kind kind;
+    struct pbr_span name;        /* empty for the root */
+    struct pbr_pxar_meta meta;   /* all zero for hard links (PXAR-077) */
+    uint64_t size;               /* regular files: content bytes */
+    bool has_ref;                /* content in the payload stream */
+    uint64_t ref_off;            /* ...its PAYLOAD header is at this payload position (PXAR-131) */
+    uint64_t data_pos;           /* v1: archive position of the first content byte */
+    struct pbr_span target;      /* symlink target, or hard link target path */
+    uint64_t link_off;           /* hard link: backwards distance (PXAR-074) */
+    uint64_t major, minor;       /* devices */
+    uint64_t name_pos;           /* position of the FILENAME header (root: of ENTRY) */
+    uint64_t entry_pos;          /* position of the ENTRY or HARDLINK header */
+    uint64_t end_pos;            /* end of the entry's own items (v1 files: start of content) */
+};
+
+struct pbr_pxar_event {
+    enum pbr_pxar_ev ev;
+    uint64_t pos;                /* archive position of the item the event speaks of */
+    uint64_t size;               /* full size of that item */
+    uint64_t htype;
+    uint64_t version;
+    uint32_t depth;              /* of the entry: root 0 */
+    struct pbr_span data;        /* borrowed from `in` or the decoder, until the next step */
+    struct pbr_pxar_entry entry; /* ENTRY; spans valid until the next step. Stays filled for DATA and FILE_END (size only) */
+    struct pbr_pxar_rec rec;
+};
+
+struct pbr_pxar_dec_opts {
+    bool items;        /* report EV_ITEM */
+    bool subtree;      /* input is one entry's range (accessor): ends after that entry, no GOODBYE descent */
+    uint64_t base_pos; /* archive position of the first byte, for subtree */
+};
+
+PBR_MUST_USE int pbr_pxar_dec_new(const struct pbr_env *env, const struct pbr_pxar_dec_opts *opts,
+                                  struct pbr_pxar_dec **ret);
+void pbr_pxar_dec_free(struct pbr_pxar_dec *dec);
+
+/* Takes bytes from the front of `in` until an event is complete; *ret_used bytes are done with. The archive position
+ * advances by the same. Codes: PBR_OK with *ret filled; FORMAT, UNSUPPORTED, LIMIT, NOMEM with rule and offset. */
+PBR_MUST_USE int pbr_pxar_dec_step(struct pbr_pxar_dec *dec, struct pbr_span in, size_t *ret_used,
+                                   struct pbr_pxar_event *ret, struct pbr_diag *diag);
+
+/* During v1 content: lets the caller skip it at the source. Returns how many content bytes are left and, with
+ * skip_done, tells the decoder that n of them were skipped outside. */
+uint64_t pbr_pxar_dec_data_left(const struct pbr_pxar_dec *dec);
+void pbr_pxar_dec_data_skipped(struct pbr_pxar_dec *dec, uint64_t n);
+
+/* The input is over: PBR_E_TRUNCATED (rule PXAR-225) unless EV_END was seen (or, subtree, the entry ended: then a
+ * last ENTRY event may be delivered through *ret with PBR_OK and ret->ev == PBR_PXAR_EV_ENTRY). */
+PBR_MUST_USE int pbr_pxar_dec_finish(struct pbr_pxar_dec *dec, struct pbr_pxar_event *ret, struct pbr_diag *diag);
+
+uint64_t pbr_pxar_dec_pos(const struct pbr_pxar_dec *dec);
+
+#endif

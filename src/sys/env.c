@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* The real world behind struct pbr_env; see env.h. */
+#include "sys/env.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+
+static void *sys_realloc(void *ctx, void *p, size_t size)
+{
+    (void)ctx;
+    return realloc(p, size);
+}
+
+static void sys_free(void *ctx, void *p)
+{
+    (void)ctx;
+    free(p);
+}
+
+static int64_t sys_now_s(void *ctx)
+{
+    (void)ctx;
+    return (int64_t)time(NULL);
+}
+
+static uint64_t sys_mono_ns(void *ctx)
+{
+    (void)ctx;
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static int sys_random(void *ctx, uint8_t *out, size_t len)
+{
+    (void)ctx;
+    while (len > 0) {
+        const ssize_t n = getrandom(out, len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return PBR_E_IO;
+        out += n;
+        len -= (size_t)n;
+    }
+    return PBR_OK;
+}
+
+struct pbr_env pbr_sys_env(void (*log)(void *ctx, enum pbr_log_level level, const char *line), void *log_ctx)
+{
+    return (struct pbr_env){ .ctx = log_ctx,
+                             .realloc = sys_realloc,
+                             .free = sys_free,
+                             .now_s = sys_now_s,
+                             .mono_ns = sys_mono_ns,
+                             .random = sys_random,
+                             .log = log };
+}
+
+uint64_t pbr_sys_peak_memory(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return 0;
+    return (uint64_t)usage.ru_maxrss * 1024u; /* Linux counts KiB */
+}
+
+void pbr_sys_format_local(int64_t time_s, const char *format, char *out, size_t cap)
+{
+    const time_t t = (time_t)time_s;
+    struct tm tm;
+    if (!localtime_r(&t, &tm) || strftime(out, cap, format, &tm) == 0)
+        out[0] = 0;
+}
