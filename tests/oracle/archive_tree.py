@@ -113,7 +113,8 @@ def _create(reader: Reader, entry: Entry, root: bytes, full: bytes) -> None:
 def _write_file(reader: Reader, entry: Entry, full: bytes) -> None:
     assert entry.content is not None
     size = 0
-    with open(os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as f:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(full, flags, 0o600), "wb") as f:
         for piece in reader.data(entry):
             f.write(piece)
             size += len(piece)

@@ -49,7 +49,8 @@ def parse(raw: bytes) -> Blob:
     if not kind.startswith("encrypted"):
         return Blob(kind, crc, raw[12:])
     if len(raw) < 44:
-        raise OracleError("BLOB-050", 0, f"encrypted blob of {len(raw)} bytes", "too-small-encrypted")
+        raise OracleError("BLOB-050", 0, f"encrypted blob of {len(raw)} bytes",
+                          "too-small-encrypted")
     return Blob(kind, crc, raw[44:], raw[12:28], raw[28:44])
 
 
@@ -74,16 +75,18 @@ def decompress(data: bytes, limit: int) -> bytes:
                 raise OracleError("BLOB-054", 0, "cut skippable frame", "zstd-incomplete")
             data = data[length:]
             continue
-        frame = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-        try:
-            out += frame.decompress(data)
-        except zstandard.ZstdError as e:
-            raise OracleError("BLOB-054", 0, f"zstd: {e}", "zstd-error") from None
+        frame, pos = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj(), 0
+        while pos < len(data) and not frame.eof:  # small pieces, so that the limit bites in time
+            try:
+                out += frame.decompress(data[pos:pos + 1024])
+            except zstandard.ZstdError as e:
+                raise OracleError("BLOB-054", 0, f"zstd: {e}", "zstd-error") from None
+            if len(out) > limit:
+                raise OracleError("BLOB-060", 0, f"more than {limit} bytes", "too-large")
+            pos += 1024
         if not frame.eof:
             raise OracleError("BLOB-054", 0, "incomplete zstd frame", "zstd-incomplete")
-        if len(out) > limit:
-            raise OracleError("BLOB-060", 0, f"more than {limit} bytes", "too-large")
-        data = frame.unused_data
+        data = frame.unused_data + data[pos:]
     return bytes(out)
 
 
@@ -117,7 +120,8 @@ def decode(raw: bytes, key: Key | None = None, digest: bytes | None = None,
     return data
 
 
-def encode(data: bytes, compress: bool = True, key: Key | None = None, iv: bytes | None = None) -> bytes:
+def encode(data: bytes, compress: bool = True, key: Key | None = None,
+           iv: bytes | None = None) -> bytes:
     """BLOB-033; for encrypted blobs the caller supplies the IV."""
     import zstandard
     payload, kind = data, "uncompressed"

@@ -139,7 +139,7 @@ def _check_kdf(kdf: Any) -> dict[str, Any] | None:
 def parse_key_file(text: str | bytes) -> KeyFile:
     """Parse a key file without unlocking it."""
     try:
-        value = json.loads(text)
+        value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
         data, hint = value["data"], value.get("hint")
         created, modified = value["created"], value["modified"]
     except (ValueError, KeyError, AttributeError, TypeError):

@@ -44,10 +44,15 @@ class Index:
         return low, offset - self.chunks[low][0]
 
 
-def parse(raw: bytes, strict: bool = True) -> Index:
-    """Parse by magic. `strict` adds what readers do not check: stored checksum, reserved bytes."""
+def parse(raw: bytes, strict: bool = True, kind: str | None = None) -> Index:
+    """Parse; by magic if the kind is not given.
+
+    `strict` adds what readers do not check: stored checksum and reserved bytes.
+    """
     if len(raw) < HEADER_SIZE:
         raise OracleError("IDX-014", 0, f"index of {len(raw)} bytes", "too-small")
+    if kind is not None and raw[:8] != {"dynamic": DIDX_MAGIC, "fixed": FIDX_MAGIC}.get(kind):
+        raise OracleError("IDX-015", 0, f"no magic of a {kind} index: {raw[:8].hex()}", "bad-magic")
     if raw[:8] == DIDX_MAGIC:
         index, reserved = _parse_dynamic(raw), raw[64:HEADER_SIZE]
     elif raw[:8] == FIDX_MAGIC:

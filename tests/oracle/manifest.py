@@ -49,22 +49,24 @@ class Manifest:
         raise OracleError("MAN-072", None, f"{name!r} is not in the manifest", "not-found")
 
     def fingerprint(self) -> bytes | None:
-        stored = self.unprotected.get("key-fingerprint") if isinstance(self.unprotected, dict) else None
-        return None if stored is None else parse_fingerprint(stored)
+        known = self.unprotected if isinstance(self.unprotected, dict) else {}
+        stored = known.get("key-fingerprint")
+        return None if stored is None else parse_fingerprint(str(stored))
 
 
 def _typed(value: dict[str, Any], name: str, kind: type) -> Any:
     """MAN-021."""
     found = value.get(name)
     if not isinstance(found, kind) or isinstance(found, bool):
-        raise OracleError("MAN-021", None, f"member {name!r} is missing or of a wrong type", "bad-json")
+        raise OracleError("MAN-021", None, f"member {name!r} missing or of wrong type", "bad-json")
     return found
 
 
 def _parse_file(value: Any) -> File:
     if not isinstance(value, dict):
         raise OracleError("MAN-021", None, "file entry is not an object", "bad-json")
-    name, size, csum = (_typed(value, n, t) for n, t in (("filename", str), ("size", int), ("csum", str)))
+    name, csum, size = (_typed(value, "filename", str), _typed(value, "csum", str),
+                        _typed(value, "size", int))
     mode = _typed(value, "crypt-mode", str) if "crypt-mode" in value else "none"  # MAN-017
     try:
         raw = bytes.fromhex(csum) if len(csum) == 64 and csum.isalnum() else b""
@@ -78,7 +80,7 @@ def _parse_file(value: Any) -> File:
 def parse(text: str | bytes) -> Manifest:
     """Parse without any signature check."""
     try:
-        value = json.loads(text)
+        value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except ValueError as e:
         raise OracleError("MAN-021", None, f"not JSON: {e}", "bad-json") from None
     if not isinstance(value, dict):
@@ -94,7 +96,8 @@ def parse(text: str | bytes) -> Manifest:
     return manifest
 
 
-ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f",
+           "\r": "\\r"}
 
 
 def _string(text: str) -> str:
@@ -116,7 +119,8 @@ def canonical(value: Any) -> bytes:
         return str(value).encode()
     if isinstance(value, str):
         return _string(value).encode()
-    raise OracleError("MAN-041", None, f"{type(value).__name__} in canonical JSON", "bad-json")
+    text = f"{type(value).__name__} in canonical JSON"
+    raise OracleError("MAN-041", None, text, "null-not-allowed")
 
 
 def signature(manifest: Manifest, key: Key) -> str:

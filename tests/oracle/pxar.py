@@ -114,7 +114,7 @@ class Reader:
             raise OracleError("PXAR-134", 0, "payload stream has no start marker")
         tail = self.payload.read(self.payload.size - 16, 16)
         if self.payload.size < 32 or tail != HEADER.pack(CODE["PAYLOAD_TAIL"], 16):
-            raise OracleError("PXAR-135", self.payload.size - 16, "payload stream has no tail marker")
+            raise OracleError("PXAR-135", self.payload.size, "payload stream has no tail marker")
 
     # -- one entry -----------------------------------------------------------------------------
 
@@ -204,10 +204,10 @@ class Reader:
         if wanted is None:
             if item.type in ("FILENAME", "GOODBYE"):
                 return  # belongs to the caller (PXAR-037)
-            raise OracleError("PXAR-220", item.offset, f"{item.type} in an entry of type {entry.kind}")
+            raise OracleError("PXAR-220", item.offset, f"{item.type} in a {entry.kind} entry")
         if item.type != wanted:
             raise OracleError("PXAR-220", item.offset,
-                              f"{item.type} instead of {wanted} in an entry of type {entry.kind}")
+                              f"{item.type} instead of {wanted} in a {entry.kind} entry")
         entry.items.append(item)
         entry.end += item.size
         match item.type:
@@ -215,7 +215,8 @@ class Reader:
                 entry.target = self.text(item, self.content(item), "PXAR-072")
             case "DEVICE":
                 raw = self.content(item)
-                entry.device = (int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little"))
+                major, minor = raw[:8], raw[8:]
+                entry.device = (int.from_bytes(major, "little"), int.from_bytes(minor, "little"))
                 if max(entry.device) >> 32:
                     raise OracleError("PXAR-079", item.offset, f"device number {entry.device}")
             case "PAYLOAD":
@@ -236,7 +237,7 @@ class Reader:
         path = self.text(item, raw[8:], "PXAR-073")
         target = entry.start - distance
         if target not in self.files:  # PXAR-074, PXAR-076
-            raise OracleError("PXAR-074", item.offset, f"distance {distance} leads to no earlier file")
+            raise OracleError("PXAR-074", item.offset, f"distance {distance}: no file there")
         if self.files[target] != path:
             raise OracleError("PXAR-075", item.offset,
                               f"path {path!r}, but the distance leads to {self.files[target]!r}")
@@ -322,10 +323,10 @@ class Reader:
                 pos = frame.entry.end = item.offset + item.size
                 stack.pop()
                 if stack:
-                    self.add_child(stack[-1], frame.entry.path.rsplit(b"/")[-1], frame.entry)
+                    self.add_child(stack[-1], frame.entry.path.rpartition(b"/")[2], frame.entry)
                 continue
             if item.type != "FILENAME":
-                raise OracleError("PXAR-224", pos, f"{item.type} where FILENAME or GOODBYE is expected")
+                raise OracleError("PXAR-224", pos, f"{item.type} instead of FILENAME or GOODBYE")
             name = self.read_name(frame, item)
             path = frame.entry.path + b"/" + name if frame.entry.path else name
             entry = self.read_node(path, pos, pos + item.size)
@@ -359,4 +360,5 @@ def parse(archive: bytes, payload: bytes | None = None, lax_refs: bool = False) 
 
 def open_reader(path: str, payload: str | None = None, lax_refs: bool = False) -> Reader:
     """A reader over files."""
-    return Reader(FileSource(path), FileSource(payload) if payload else None, lax_refs)
+    stream = FileSource(payload, window=16) if payload else None  # only headers, then bulk data
+    return Reader(FileSource(path), stream, lax_refs)

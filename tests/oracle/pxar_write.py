@@ -2,14 +2,15 @@
 """Second implementation of archive creation (spec/create.md): directory tree to v1 or split bytes.
 
 All payload is newly written unless `reuse` names an offset for a path (PXAR-204); nothing is
-chunked. Races, unreadable files and other error recovery are not implemented: errors propagate.
+chunked, and injected payload is only counted (PXAR-205), not written. Races, unreadable files and
+other error recovery are not implemented: errors propagate.
 """
 from __future__ import annotations
 
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -35,6 +36,7 @@ class Options:
     acls: bool = True
     fcaps: bool = True
     reuse: Mapping[bytes, int] = field(default_factory=dict)
+    injections: Sequence[tuple[int, int]] = ()  # (boundary, bytes), ascending
 
     def patterns(self) -> list[Pattern]:
         """The initial pattern list (CRT-040)."""
@@ -45,8 +47,9 @@ class Options:
 class Encoder:
     """Writes items; keeps the two stream positions and the goodbye records."""
 
-    def __init__(self, archive: BinaryIO, payload: BinaryIO | None, prelude: bytes | None):
-        self.archive, self.payload = archive, payload
+    def __init__(self, archive: BinaryIO, payload: BinaryIO | None, prelude: bytes | None,
+                 injections: Sequence[tuple[int, int]] = ()):
+        self.archive, self.payload, self.injections = archive, payload, list(injections)
         self.pos = self.payload_pos = 0
         self.dirs: list[tuple[int, int, bytes, list[tuple[int, int, int]]]] = []
         if payload is not None:  # PXAR-200
@@ -63,6 +66,11 @@ class Encoder:
         assert self.payload is not None
         self.payload.write(data)
         self.payload_pos += len(data)
+
+    def advance(self) -> None:
+        """Count the chunks injected at the current payload position (PXAR-205, CHK-083)."""
+        while self.injections and self.injections[0][0] == self.payload_pos:
+            self.payload_pos += self.injections.pop(0)[1]
 
     def item(self, name: str, content: bytes) -> None:
         self.out(HEADER.pack(CODE[name], 16 + len(content)) + content)
@@ -110,10 +118,12 @@ class Encoder:
         records = sorted(children)
         table = b"".join(GOODBYE_RECORD.pack(records[i][0], here - records[i][1], records[i][2])
                          for i in tree_order(len(records)))
-        self.item("GOODBYE", table + GOODBYE_RECORD.pack(CODE["GOODBYE_TAIL"], here - entry_pos, size))
+        tail = GOODBYE_RECORD.pack(CODE["GOODBYE_TAIL"], here - entry_pos, size)
+        self.item("GOODBYE", table + tail)
         if self.dirs:
             self.child(name, start, 0)
         elif self.payload is not None:  # PXAR-135
+            self.advance()
             self.out_payload(HEADER.pack(CODE["PAYLOAD_TAIL"], 16))
 
     def child(self, name: bytes, start: int, extra: int) -> None:
@@ -146,6 +156,7 @@ class Encoder:
         elif data is None:
             self.numbers("PAYLOAD_REF", content.header, content.size)
         else:
+            self.advance()
             self.numbers("PAYLOAD_REF", self.payload_pos, content.size)
             self.out_payload(HEADER.pack(CODE["PAYLOAD"], 16 + content.size))
             self.copy(data, content.size, self.out_payload)
@@ -165,12 +176,14 @@ class Encoder:
 class Creator(Selection):
     """Walks the tree and feeds the encoder."""
 
-    def __init__(self, source: bytes, archive: BinaryIO, payload: BinaryIO | None, options: Options):
+    def __init__(self, source: bytes, archive: BinaryIO, payload: BinaryIO | None,
+                 options: Options):
         self.initial = options.patterns()
         super().__init__(self.initial)
         self.source, self.options = source, options
         self.text = b"".join(p.stored() for p in self.initial)
-        self.encoder = Encoder(archive, payload, self.prelude() if payload else None)
+        self.encoder = Encoder(archive, payload, None if payload is None else self.prelude(),
+                               options.injections)
         self.links: dict[tuple[int, int], tuple[bytes, int]] = {}
         self.fs: list[set[str]] = []  # features per open directory (CRT-067)
         self.devices: set[int] = set()
@@ -204,7 +217,8 @@ class Creator(Selection):
         """Metadata as section 8 of create.md reads it."""
         st = walked.st
         secs, nanos = divmod(st.st_mtime_ns, 1_000_000_000)
-        entry = Entry(walked.path, walked.kind, 0, 0, st.st_mode, 0, st.st_uid, st.st_gid, secs, nanos)
+        entry = Entry(walked.path, walked.kind, 0, 0, st.st_mode, 0, st.st_uid, st.st_gid, secs,
+                      nanos)
         if walked.kind in ("file", "dir"):
             fd = fsattr.open_quiet(walked.full)
             try:
@@ -295,6 +309,11 @@ def split_device(device: int) -> tuple[int, int]:
 
 
 def create(source: str | bytes, archive: BinaryIO, payload: BinaryIO | None = None,
-           options: Options | None = None) -> None:
-    """Write the archive of directory `source`; with `payload` a split one (CRT-002)."""
-    Creator(os.fsencode(source), archive, payload, options or Options()).run()
+           options: Options | None = None) -> int:
+    """Write the archive of directory `source`; with `payload` a split one (CRT-002).
+
+    Returns the length of the payload stream, injected bytes included.
+    """
+    creator = Creator(os.fsencode(source), archive, payload, options or Options())
+    creator.run()
+    return creator.encoder.payload_pos

@@ -40,20 +40,19 @@ class BytesSource(Source):
 class FileSource(Source):
     """A file read with pread through a small read-ahead window; nothing else is kept in memory."""
 
-    WINDOW = 64 * 1024
-
-    def __init__(self, path: str | bytes | os.PathLike):
+    def __init__(self, path: str | bytes | os.PathLike, window: int = 64 * 1024):
         self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self.fd).st_size
+        self.ahead = window
         self.base = 0
         self.window = b""
 
     def read(self, offset: int, length: int) -> bytes:
-        if length > self.WINDOW:
+        if length > self.ahead:
             return self._pread(offset, length)
         start = offset - self.base
         if start < 0 or start + length > len(self.window):
-            self.base, self.window, start = offset, self._pread(offset, self.WINDOW), 0
+            self.base, self.window, start = offset, self._pread(offset, self.ahead), 0
         return self.window[start:start + length]
 
     def _pread(self, offset: int, length: int) -> bytes:

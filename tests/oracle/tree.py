@@ -167,7 +167,8 @@ def group_links(nodes: dict[bytes, Node], groups: Iterable[list[bytes]]) -> None
             nodes[path].link = min(group)
 
 
-def scan(root: str | bytes, chosen: Filter | None = None, content: bool = True) -> dict[bytes, Node]:
+def scan(root: str | bytes, chosen: Filter | None = None,
+         content: bool = True) -> dict[bytes, Node]:
     """Capture a whole tree. Hard links are grouped for regular files only (CRT-143, CRT-144)."""
     nodes: dict[bytes, Node] = {}
     inodes: dict[tuple[int, int], list[bytes]] = {}
