@@ -11,6 +11,7 @@ static bool holds_failure(const struct pbr_diag *diag)
     return diag && diag->code != PBR_OK;
 }
 
+PBR_PRINTF(4, 0)
 static void fill(struct pbr_diag *diag, enum pbr_err code, const char *rule, const char *fmt, va_list ap)
 {
     diag->code = code;

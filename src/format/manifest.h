@@ -46,13 +46,24 @@ PBR_MUST_USE int pbr_manifest_emit(const struct pbr_manifest *m, struct pbr_buf 
 PBR_MUST_USE int pbr_json_canonical(const json_t *value, struct pbr_buf *out, struct pbr_diag *diag);
 /* Pretty JSON, two spaces, members sorted (MAN-024). */
 PBR_MUST_USE int pbr_json_pretty(const json_t *value, struct pbr_buf *out);
+/* Text as a JSON string in quotes (MAN-043), appended to out. The text is UTF-8. */
+PBR_MUST_USE int pbr_json_quote(struct pbr_span text, struct pbr_buf *out);
 /* Parses untrusted JSON with bounded depth (PBR_JSON_DEPTH_MAX); *ret is owned by the caller (json_decref). */
 PBR_MUST_USE int pbr_json_parse(struct pbr_span text, json_t **ret, struct pbr_diag *diag);
 /* Signed text (MAN-044), its HMAC (MAN-045), setting signature + fingerprint (MAN-046), verification (MAN-048). */
 PBR_MUST_USE int pbr_manifest_sign(struct pbr_manifest *m, const uint8_t id_key[32], const uint8_t fingerprint[32]);
 PBR_MUST_USE int pbr_manifest_verify(const struct pbr_manifest *m, const uint8_t id_key[32],
                                      const uint8_t fingerprint[32], struct pbr_diag *diag);
-/* 32 bytes -> "aa:bb:..." (95 characters and NUL); and back. */
+/* `key-fingerprint` of the unprotected part: 1 and *ret, or 0 if there is none; FORMAT if it is no fingerprint. */
+PBR_MUST_USE int pbr_manifest_fingerprint(const struct pbr_manifest *m, uint8_t ret[32], struct pbr_diag *diag);
+/* The check before use (MAN-052): CRYPTO if the manifest names a key and `fingerprint` is NULL or another one. */
+PBR_MUST_USE int pbr_manifest_check_fingerprint(const struct pbr_manifest *m, const uint8_t *fingerprint,
+                                                struct pbr_diag *diag);
+
+enum { PBR_FINGERPRINT_TEXT = 95, PBR_FINGERPRINT_SHORT = 23 };
+/* 32 bytes -> "aa:bb:..." (95 characters and NUL, CRY-010); the first 8 bytes only (CRY-011); and back (CRY-012). */
 void pbr_fingerprint_format(const uint8_t fp[32], char out[96]);
+void pbr_fingerprint_format_short(const uint8_t fp[32], char out[24]);
+PBR_MUST_USE bool pbr_fingerprint_parse(struct pbr_span text, uint8_t ret[32]);
 
 #endif

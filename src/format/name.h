@@ -26,6 +26,17 @@ PBR_MUST_USE bool pbr_time_parse(struct pbr_span text, int64_t *ret);
 /* Any epoch second as UTC, "YYYY-MM-DDTHH:MM:SSZ" with as many year digits as needed; out has 32 bytes. */
 void pbr_time_format_any(int64_t time_s, char *out);
 
+/* A time with the distance of its zone from UTC: "2023-11-14T23:13:20+01:00" (CRY-022). */
+enum { PBR_ZONE_TIME_TEXT = 25 };
+struct pbr_zone_time {
+    int64_t time_s;  /* since the epoch, UTC */
+    int offset_min;  /* local time minus UTC, minutes */
+};
+/* 25 characters with numeric offset, or 20 with "Z". Years 0000 .. 9999. */
+PBR_MUST_USE bool pbr_time_parse_zone(struct pbr_span text, struct pbr_zone_time *ret);
+/* Always with numeric offset; out has PBR_ZONE_TIME_TEXT + 1 bytes. False if the local year is not 0000 .. 9999. */
+PBR_MUST_USE bool pbr_time_format_zone(const struct pbr_zone_time *t, char *out);
+
 /* Namespace: safe ids joined by '/', depth <= 7, length <= 256, empty = root (IDX-110). Texts of API-032. */
 PBR_MUST_USE int pbr_ns_check(struct pbr_span ns, struct pbr_diag *diag);
 

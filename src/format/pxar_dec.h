@@ -25,7 +25,8 @@ enum pbr_pxar_ev {
     PBR_PXAR_EV_GOODBYE_REC, /* one record, the tail included: ev.rec */
     PBR_PXAR_EV_DIR_END,   /* goodbye complete, directory left; ev.depth is the depth after leaving */
     PBR_PXAR_EV_END,       /* root left; nothing more is taken (trailing bytes: PXAR-227) */
-    PBR_PXAR_EV_ITEM,      /* only with opts.items: every item header: ev.htype, ev.pos, ev.size */
+    PBR_PXAR_EV_ITEM,      /* only with opts.items: every item: ev.htype, ev.pos, ev.size; ev.data is its content, but
+                              empty for PAYLOAD and GOODBYE. Comes before the event that the item completes */
 };
 
 struct pbr_pxar_rec {
@@ -56,13 +57,19 @@ struct pbr_pxar_event {
     uint64_t version;
     uint32_t depth;              /* of the entry: root 0 */
     struct pbr_span data;        /* borrowed from `in` or the decoder, until the next step */
-    struct pbr_pxar_entry entry; /* ENTRY; spans valid until the next step. Stays filled for DATA and FILE_END (size only) */
+    struct pbr_pxar_entry entry; /* ENTRY, and the same again for DATA and FILE_END. Spans point into the decoder: valid
+                                    until the step that takes the next FILENAME or attribute item, so for all of DATA */
     struct pbr_pxar_rec rec;
 };
 
+/* Bounds on one entry: an inode has at most 64 KiB of attribute names with 64 KiB values; in practice far less. */
+enum { PBR_PXAR_TEXT_MAX = 64 << 20, PBR_PXAR_LIST_MAX = 16 << 20 };
+
 struct pbr_pxar_dec_opts {
     bool items;        /* report EV_ITEM */
-    bool subtree;      /* input is one entry's range (accessor): ends after that entry, no GOODBYE descent */
+    bool skip_goodbye; /* no EV_GOODBYE_REC: tables are passed over */
+    bool subtree;      /* input is one entry's range (accessor), from FILENAME, ENTRY or, at 0, FORMAT_VERSION on:
+                          END follows its ENTRY; no contents, no descent */
     uint64_t base_pos; /* archive position of the first byte, for subtree */
 };
 

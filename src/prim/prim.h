@@ -43,6 +43,13 @@ PBR_MUST_USE int pbr_scrypt(struct pbr_span password, struct pbr_span salt, uint
 PBR_MUST_USE int pbr_pbkdf2_sha256(struct pbr_span password, struct pbr_span salt, uint64_t iterations, uint8_t *out,
                                    size_t out_len);
 
+/* RSAES-PKCS1-v1_5 with keys as PEM text (CRY-082, CRY-085, CRY-086); appends to out. The password unlocks the private
+ * key (NULL: there is none). CRYPTO if the key is no RSA key, is locked, is too short for `in` or does not fit. */
+PBR_MUST_USE int pbr_rsa_encrypt(struct pbr_span public_pem, struct pbr_span in, struct pbr_buf *out,
+                                 struct pbr_diag *diag);
+PBR_MUST_USE int pbr_rsa_decrypt(struct pbr_span private_pem, const struct pbr_span *password, struct pbr_span in,
+                                 struct pbr_buf *out, struct pbr_diag *diag);
+
 /* Base64, standard alphabet. Encoding appends to out; decoding refuses anything not canonical. */
 PBR_MUST_USE int pbr_base64_encode(struct pbr_span in, bool pad, struct pbr_buf *out);
 PBR_MUST_USE int pbr_base64_decode(struct pbr_span in, struct pbr_buf *out);

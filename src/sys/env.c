@@ -68,10 +68,15 @@ uint64_t pbr_sys_peak_memory(void)
     return (uint64_t)usage.ru_maxrss * 1024u; /* Linux counts KiB */
 }
 
-void pbr_sys_format_local(int64_t time_s, const char *format, char *out, size_t cap)
+void pbr_sys_format_local(int64_t time_s, enum pbr_time_form form, char out[64])
 {
     const time_t t = (time_t)time_s;
     struct tm tm;
-    if (!localtime_r(&t, &tm) || strftime(out, cap, format, &tm) == 0)
+    size_t n = 0;
+    if (localtime_r(&t, &tm))
+        n = form == PBR_TIME_C     ? strftime(out, 64, "%a %b %e %H:%M:%S %Y", &tm)
+            : form == PBR_TIME_ISO ? strftime(out, 64, "%Y-%m-%dT%H:%M:%SZ", &tm)
+                                   : strftime(out, 64, "%Y-%m-%d %H:%M:%S", &tm);
+    if (n == 0)
         out[0] = 0;
 }

@@ -12,8 +12,13 @@ struct pbr_env pbr_sys_env(void (*log)(void *ctx, enum pbr_log_level level, cons
 /* Peak resident memory of this process in bytes (VmHWM). */
 uint64_t pbr_sys_peak_memory(void);
 
-/* Wall clock in seconds as a text of local time, `strftime` format, C locale. */
-void pbr_sys_format_local(int64_t time_s, const char *format, char *out, size_t cap)
-    __attribute__((format(strftime, 2, 0)));
+/* Forms of local time, all in the C locale. */
+enum pbr_time_form {
+    PBR_TIME_C,    /* "Tue Nov 14 22:13:20 2023" (CLI-019) */
+    PBR_TIME_ISO,  /* "2023-11-14T22:13:20Z": the Z is literal although the zone is local (CAT-082) */
+    PBR_TIME_LIST, /* "2023-11-14 22:13:20" (EXT-143) */
+};
+/* Local time as a text of at most 63 characters and NUL; empty if the year cannot be represented. */
+void pbr_sys_format_local(int64_t time_s, enum pbr_time_form form, char out[64]);
 
 #endif

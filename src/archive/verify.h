@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Checks the structure of an archive without extracting it: the grammar (by the decoder), every goodbye table (hashes,
+ * order, offsets, sizes, tail; PXAR-150 .. PXAR-173), hard link targets (PXAR-074 .. PXAR-077), mode against kind
+ * (PXAR-220), times (PXAR-050), payload references (PXAR-131 .. PXAR-139) with their PAYLOAD headers, start and tail
+ * marker of the payload stream (PXAR-134, PXAR-135), bytes behind the end (PXAR-036, PXAR-262), order and uniqueness of
+ * names (PXAR-034; a warning).
+ * Also the values inside entries that readers take as they come: times and mode bits (PXAR-050), device numbers
+ * (PXAR-079), attributes named twice (PXAR-087), ACL permissions and order (PXAR-100, PXAR-109, PXAR-110).
+ * Memory: 80 bytes per child of the open directories, 16 bytes per regular file for hard links.
+ *
+ * Thread: not shared. */
+#ifndef PBR_ARCHIVE_VERIFY_H
+#define PBR_ARCHIVE_VERIFY_H
+
+#include "base/io.h"
+
+struct pbr_verify_finding {
+    bool warning;         /* else an error */
+    const char *rule;     /* spec ID */
+    uint64_t off;         /* archive position, or payload position for findings about the payload stream */
+    bool in_payload;
+    struct pbr_span path; /* raw bytes of the entry's path; empty: the archive as a whole */
+    const char *text;
+};
+
+struct pbr_verify_opts {
+    bool meta_only;      /* split archive without payload stream: headers and markers there are not checked */
+    bool contents;       /* also read all contents of version 1 or payload to their end (finds unreadable chunks) */
+    /* Called for every finding, on the caller's thread; spans and texts valid during the call. NULL: only counted. */
+    void (*report)(void *ctx, const struct pbr_verify_finding *f);
+    void *ctx;
+};
+
+struct pbr_verify_result {
+    uint64_t errors, warnings;
+    uint64_t entries, dirs, files, hardlinks;
+    uint64_t file_bytes;     /* announced sizes of all regular files */
+    uint64_t refs;           /* payload references */
+    uint64_t padding_bytes;  /* bytes of the payload stream that no reference covers, markers not counted */
+    uint64_t archive_size, payload_size;
+};
+
+/* Reads both streams to their ends. PBR_OK with *ret filled whenever reading came to an end, findings or not: look at
+ * ret->errors. A break in the grammar is one error finding (with the decoder's rule) and ends the reading. Failures of
+ * the streams themselves, NOMEM and LIMIT are returned. */
+PBR_MUST_USE int pbr_verify(const struct pbr_env *env, struct pbr_stream *archive, struct pbr_stream *payload,
+                            const struct pbr_verify_opts *opts, struct pbr_verify_result *ret, struct pbr_diag *diag);
+
+#endif

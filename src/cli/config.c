@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/* Repository, secrets and caches from options, environment and files [API-030 .. API-047, CLI-045]; see cli.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "cli/cli.h"
+#include "cli/cache.h"
+#include "cli/spawn.h"
+#include "format/name.h"
+#include "sys/fd.h"
+
+enum { SECRET_MAX = 64 << 10 };
+
+const struct pbr_opt pbr_opts_repository[] = {
+    { .name = "repository", .type = PBR_OPT_TEXT, .value = "REPO",
+      .help = "[[auth-id@]server[:port]:]datastore, or dir:PATH for a datastore directory of this machine "
+              "(default: PBS_REPOSITORY)" },
+    { .name = "server", .type = PBR_OPT_TEXT, .value = "HOST", .help = "server, instead of --repository" },
+    { .name = "port", .type = PBR_OPT_NUMBER, .value = "PORT", .help = "port of the server (default 8007)", .min = 1, .max = 65535 },
+    { .name = "datastore", .type = PBR_OPT_TEXT, .value = "NAME", .help = "datastore, instead of --repository" },
+    { .name = "auth-id", .type = PBR_OPT_TEXT, .value = "ID", .help = "user or API token, instead of --repository" },
+    { 0 },
+};
+
+const struct pbr_opt pbr_opts_namespace[] = {
+    { .name = "ns", .type = PBR_OPT_TEXT, .value = "NS", .help = "namespace (default: PBS_NAMESPACE, else the root)" },
+    { 0 },
+};
+
+const struct pbr_opt pbr_opts_key[] = {
+    { .name = "keyfile", .type = PBR_OPT_TEXT, .value = "PATH", .help = "key file, to read encrypted or signed snapshots" },
+    { .name = "keyfd", .type = PBR_OPT_NUMBER, .value = "FD", .help = "the same from an open file descriptor", .max = 1 << 20 },
+    { 0 },
+};
+
+const struct pbr_opt pbr_opts_output[] = {
+    { .name = "output-format", .type = PBR_OPT_CHOICE, .value = "FORMAT", .help = "text, json or json-pretty (default text)",
+      .choices = (const char *const[]){ "text", "json", "json-pretty", NULL } },
+    { 0 },
+};
+
+/* ---- secrets from the environment ---- */
+
+static struct pbr_span first_line(struct pbr_span in)
+{
+    const uint8_t *end = in.len ? memchr(in.ptr, '\n', in.len) : NULL;
+    if (end)
+        in.len = (size_t)(end - in.ptr);
+    if (in.len && in.ptr[in.len - 1] == '\r')
+        in.len--;
+    return in;
+}
+
+static int take_first_line(struct pbr_cli *cli, struct pbr_buf *content, struct pbr_secret *ret, struct pbr_diag *diag)
+{
+    const int rc = pbr_secret_set(ret, &cli->env, first_line(pbr_buf_span(content)));
+    pbr_wipe(content->ptr, content->len);
+    pbr_buf_release(content);
+    return rc < 0 ? pbr_fail_at(diag, rc, NULL, "no memory for a secret") : PBR_OK;
+}
+
+static int secret_from_file(struct pbr_cli *cli, const char *variable, const char *path, struct pbr_secret *ret,
+                            struct pbr_diag *diag)
+{
+    struct pbr_buf content;
+    const int rc = pbr_load_file(&cli->env, AT_FDCWD, path, SECRET_MAX, &content, diag);
+    if (rc < 0) {
+        pbr_diag_context(diag, "%s", variable);
+        return rc;
+    }
+    return take_first_line(cli, &content, ret, diag);
+}
+
+int pbr_secret_from_env(struct pbr_cli *cli, const char *base, const char *credential, struct pbr_secret *ret,
+                        struct pbr_diag *diag)
+{
+    char variable[96], path[4096];
+    const char *text = getenv(base);
+    *ret = (struct pbr_secret){ 0 };
+    if (text) {
+        const int rc = pbr_secret_set(ret, &cli->env, first_line(pbr_span_str(text)));
+        return rc < 0 ? pbr_fail_at(diag, rc, NULL, "no memory for a secret") : PBR_OK;
+    }
+    (void)snprintf(variable, sizeof(variable), "%s_FD", base);
+    if ((text = getenv(variable)) != NULL) {
+        uint64_t fd;
+        if (!pbr_parse_u64(pbr_span_str(text), 0, 1 << 20, &fd))
+            return pbr_fail_at(diag, PBR_E_ARG, "API-040", "%s is not a file descriptor number", variable);
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%u", (unsigned)fd);
+        return secret_from_file(cli, variable, path, ret, diag);
+    }
+    (void)snprintf(variable, sizeof(variable), "%s_FILE", base);
+    if ((text = getenv(variable)) != NULL)
+        return secret_from_file(cli, variable, text, ret, diag);
+    (void)snprintf(variable, sizeof(variable), "%s_CMD", base);
+    if ((text = getenv(variable)) != NULL) {
+        struct pbr_buf content;
+        const int rc = pbr_spawn_output(&cli->env, text, SECRET_MAX, &content, diag);
+        if (rc < 0)
+            pbr_diag_context(diag, "%s", variable);
+        return rc < 0 ? rc : take_first_line(cli, &content, ret, diag);
+    }
+    if ((text = getenv("CREDENTIALS_DIRECTORY")) != NULL) {
+        struct pbr_buf content;
+        (void)snprintf(path, sizeof(path), "%s/%s", text, credential);
+        if (access(path, F_OK) != 0)
+            return PBR_OK;
+        int rc = pbr_load_file(&cli->env, AT_FDCWD, path, SECRET_MAX, &content, diag);
+        if (rc < 0)
+            return rc;
+        rc = pbr_secret_set(ret, &cli->env, pbr_buf_span(&content)); /* whole: no first-line rule (API-041) */
+        pbr_wipe(content.ptr, content.len);
+        pbr_buf_release(&content);
+        return rc < 0 ? pbr_fail_at(diag, rc, NULL, "no memory for a secret") : PBR_OK;
+    }
+    return PBR_OK;
+}
+
+/* ---- repository ---- */
+
+static const char *text_or(const char *first, const char *second)
+{
+    return first ? first : second ? second : "";
+}
+
+static int repository_from_parts(const struct pbr_args *args, struct pbr_repo *ret, struct pbr_diag *diag)
+{
+    uint64_t port = pbr_args_number(args, "port", 0);
+    const char *env_port = getenv("PBS_PORT");
+    if (port == 0 && env_port && !pbr_parse_u64(pbr_span_str(env_port), 1, 65535, &port))
+        port = 0; /* malformed is ignored (API-031) */
+    return pbr_repo_from_parts(text_or(pbr_args_text(args, "auth-id"), getenv("PBS_AUTH_ID")),
+                               text_or(pbr_args_text(args, "server"), getenv("PBS_SERVER")), (uint16_t)port,
+                               text_or(pbr_args_text(args, "datastore"), getenv("PBS_DATASTORE")), ret, diag);
+}
+
+int pbr_repository(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_repo *ret, struct pbr_diag *diag)
+{
+    struct pbr_secret text = { 0 };
+    struct pbr_diag ignored = { 0 };
+    const char *whole = pbr_args_text(args, "repository");
+    const bool parts = pbr_args_has(args, "server") || pbr_args_has(args, "port") || pbr_args_has(args, "datastore") ||
+                       pbr_args_has(args, "auth-id");
+    if (whole && parts)
+        return pbr_fail_at(diag, PBR_E_ARG, "API-030",
+                           "--repository and --server/--port/--datastore/--auth-id are mutually exclusive");
+    if (whole)
+        return pbr_repo_parse(pbr_span_str(whole), ret, diag);
+    if (parts)
+        return repository_from_parts(args, ret, diag);
+    if (pbr_secret_from_env(cli, "PBS_REPOSITORY", "proxmox-backup-client.repository", &text, &ignored) < 0)
+        pbr_print_error(cli, &ignored); /* logged and treated as unset (API-042) */
+    if (text.ptr) {
+        const int rc = pbr_repo_parse(pbr_span(text.ptr, text.len), ret, diag);
+        pbr_secret_release(&text);
+        return rc;
+    }
+    if (getenv("PBS_DATASTORE"))
+        return repository_from_parts(args, ret, diag);
+    return pbr_fail_at(diag, PBR_E_ARG, "API-030",
+                       "unable to get (default) repository: give --repository or set PBS_REPOSITORY");
+}
+
+int pbr_namespace(const struct pbr_args *args, const char **ret, struct pbr_diag *diag)
+{
+    const char *ns = pbr_args_text(args, "ns");
+    if (!ns)
+        ns = getenv("PBS_NAMESPACE");
+    if (!ns)
+        ns = "";
+    const int rc = pbr_ns_check(pbr_span_str(ns), diag);
+    if (rc == PBR_OK)
+        *ret = ns;
+    return rc;
+}
+
+/* ---- password ---- */
+
+static int ask_password(struct pbr_cli *cli, const char *user, struct pbr_secret *ret, struct pbr_diag *diag)
+{
+    char text[1024];
+    struct termios old, silent;
+    FILE *tty = fopen("/dev/tty", "r+e");
+    if (!tty || tcgetattr(fileno(tty), &old) != 0) {
+        if (tty)
+            (void)fclose(tty);
+        return pbr_fail_at(diag, PBR_E_ARG, "API-080",
+                           "no password input mechanism available (set PBS_PASSWORD, PBS_PASSWORD_FILE, PBS_PASSWORD_FD "
+                           "or PBS_PASSWORD_CMD)");
+    }
+    silent = old;
+    silent.c_lflag &= ~(tcflag_t)ECHO;
+    (void)fprintf(tty, "Password for \"%s\": ", user);
+    (void)fflush(tty);
+    (void)tcsetattr(fileno(tty), TCSAFLUSH, &silent);
+    const bool got = fgets(text, sizeof(text), tty) != NULL;
+    (void)tcsetattr(fileno(tty), TCSAFLUSH, &old);
+    (void)fputc('\n', tty);
+    (void)fclose(tty);
+    const int rc = got ? pbr_secret_set(ret, &cli->env, first_line(pbr_span_str(text))) : PBR_E_CANCELED;
+    pbr_wipe(text, sizeof(text));
+    return rc < 0 ? pbr_fail_at(diag, rc, NULL, "no password entered") : PBR_OK;
+}
+
+struct connection {
+    struct pbr_cli *cli;
+    struct pbr_repo repo;
+    bool explicit_fingerprint;
+};
+
+static struct connection the_connection; /* one repository per process */
+
+static int get_secret(void *ctx, struct pbr_secret *ret, struct pbr_diag *diag)
+{
+    struct connection *c = ctx;
+    int rc = pbr_secret_from_env(c->cli, "PBS_PASSWORD", "proxmox-backup-client.password", ret, diag);
+    if (rc < 0 || ret->ptr)
+        return rc;
+    if (pbr_repo_is_token(&c->repo))
+        return pbr_fail_at(diag, PBR_E_ARG, "API-079", "API token secret must be provided! (set PBS_PASSWORD)");
+    if (pbr_cache_ticket(&c->cli->env, pbr_repo_host(&c->repo), pbr_repo_auth_id(&c->repo), ret))
+        return PBR_OK;
+    return ask_password(c->cli, pbr_repo_auth_id(&c->repo), ret, diag);
+}
+
+/* ---- certificate ---- */
+
+static bool confirm_certificate(void *ctx, const char *fingerprint, bool mismatch)
+{
+    struct connection *c = ctx;
+    char answer[16];
+    (void)c;
+    (void)mismatch;
+    if (!isatty(0))
+        return false;
+    (void)fprintf(stderr, "fingerprint: %s\n", fingerprint);
+    for (;;) {
+        (void)fprintf(stderr, "Are you sure you want to continue connecting? (y/n): ");
+        if (!fgets(answer, sizeof(answer), stdin) || answer[0] == 'n' || answer[0] == 'N')
+            return false;
+        if (answer[0] == 'y' || answer[0] == 'Y')
+            return true;
+    }
+}
+
+/* ---- connecting ---- */
+
+static int connect_remote(struct pbr_cli *cli, struct pbr_client_opts *opts, struct pbr_client **ret,
+                          struct pbr_diag *diag)
+{
+    struct pbr_secret pinned = { 0 };
+    struct pbr_diag ignored = { 0 };
+    char cached[96] = "";
+    if (pbr_secret_from_env(cli, "PBS_FINGERPRINT", "proxmox-backup-client.fingerprint", &pinned, &ignored) < 0)
+        pbr_print_error(cli, &ignored);
+    the_connection.explicit_fingerprint = pinned.len > 0;
+    if (pinned.len > 0)
+        opts->fingerprint = (const char *)pinned.ptr;
+    else if (pbr_cache_fingerprint(&cli->env, pbr_repo_host(&opts->repo), cached))
+        opts->fingerprint = cached;
+    opts->proxy = getenv("ALL_PROXY");
+    if (opts->proxy)
+        pbr_log(&cli->env, PBR_LOG_INFO, "Using proxy connection: %s:%u", pbr_repo_host(&opts->repo), pbr_repo_port(&opts->repo));
+    opts->secret = get_secret;
+    opts->secret_ctx = &the_connection;
+    opts->confirm = confirm_certificate;
+    opts->confirm_ctx = &the_connection;
+    const int rc = pbr_client_new(&cli->env, opts, ret, diag);
+    pbr_secret_release(&pinned);
+    return rc;
+}
+
+int pbr_cli_connect(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_client **ret, struct pbr_diag *diag)
+{
+    struct pbr_client_opts opts = { 0 };
+    int rc = pbr_repository(cli, args, &opts.repo, diag);
+    if (rc < 0)
+        return rc;
+    the_connection = (struct connection){ .cli = cli, .repo = opts.repo };
+    if (!opts.repo.dir[0])
+        return connect_remote(cli, &opts, ret, diag);
+    rc = pbr_embedded_start(cli, opts.repo.dir, &cli->embedded, diag);
+    if (rc < 0)
+        return rc;
+    opts.dial = pbr_embedded_dial;
+    opts.dial_ctx = cli->embedded;
+    rc = pbr_client_new(&cli->env, &opts, ret, diag);
+    if (rc < 0) {
+        pbr_embedded_stop(cli->embedded);
+        cli->embedded = NULL;
+    }
+    return rc;
+}
+
+void pbr_cli_disconnect(struct pbr_cli *cli, struct pbr_client *c)
+{
+    if (c && !cli->embedded) {
+        const struct pbr_secret *ticket = pbr_client_ticket(c);
+        const char *fingerprint = pbr_client_fingerprint(c);
+        const char *host = pbr_repo_host(pbr_client_repo(c));
+        if (ticket)
+            pbr_cache_store_ticket(&cli->env, host, pbr_repo_auth_id(pbr_client_repo(c)), ticket, pbr_client_csrf(c));
+        if (fingerprint[0] && ticket && !the_connection.explicit_fingerprint)
+            pbr_cache_store_fingerprint(&cli->env, host, fingerprint);
+    }
+    pbr_client_free(c);
+    pbr_embedded_stop(cli->embedded);
+    cli->embedded = NULL;
+}
+
+int pbr_ticket_forget(struct pbr_cli *cli, const struct pbr_repo *repo, struct pbr_diag *diag)
+{
+    (void)diag;
+    if (!pbr_cache_store_ticket(&cli->env, pbr_repo_host(repo), pbr_repo_auth_id(repo), NULL, NULL))
+        pbr_log(&cli->env, PBR_LOG_WARN, "no ticket found for %s on server %s", pbr_repo_auth_id(repo), pbr_repo_host(repo));
+    return PBR_OK;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside client only: a backup run in progress, shared by backup.c and the files that handle one kind of source. */
+#ifndef PBR_CLIENT_BACKUP_INT_H
+#define PBR_CLIENT_BACKUP_INT_H
+
+#include "client/backup.h"
+#include "format/catalog.h"
+
+struct pbr_backup_run {
+    const struct pbr_env *env;
+    struct pbr_client *client;
+    const struct pbr_backup_opts *opts;
+    struct pbr_link *link;
+    struct pbr_pipeline *pipeline;
+    bool has_previous;
+    struct pbr_manifest previous;
+    struct pbr_manifest manifest;
+    struct pbr_backup_result result;
+    struct pbr_backup_progress progress;
+    char repo[4300];                /* canonical form, for messages */
+    struct pbr_backup_catalog *catalog; /* legacy mode, from the first pxar source on */
+};
+
+/* A chunk stream into an index on the server. */
+struct pbr_backup_stream {
+    struct pbr_backup_run *run;
+    char name[PBR_ARCHIVE_NAME_MAX + 1];
+    struct pbr_upload *upload;
+    struct pbr_chunk_out inner;   /* the upload's */
+    struct pbr_chunk_stream *chunks;
+    struct pbr_sink sink;
+    uint64_t last_report_ns;
+    bool report;                  /* "processed ..." every minute (BKP-270) */
+};
+
+PBR_MUST_USE int pbr_backup_stream_open(struct pbr_backup_run *run, struct pbr_backup_stream *s, const char *name,
+                                        const struct pbr_chunk_stream_opts *opts, uint64_t size, bool use_previous,
+                                        struct pbr_diag *diag);
+void pbr_backup_stream_release(struct pbr_backup_stream *s);
+/* Last chunk out, everything acknowledged, summary lines, index closed, manifest entry. */
+PBR_MUST_USE int pbr_backup_stream_finish(struct pbr_backup_stream *s, const struct pbr_create_stats *create,
+                                          struct pbr_diag *diag);
+
+PBR_MUST_USE int pbr_backup_pxar(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd,
+                                 struct pbr_diag *diag);
+PBR_MUST_USE int pbr_backup_catalog_finish(struct pbr_backup_run *run, struct pbr_diag *diag);
+void pbr_backup_catalog_free(struct pbr_backup_run *run);
+PBR_MUST_USE int pbr_backup_image(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd,
+                                  uint64_t size, struct pbr_diag *diag);
+PBR_MUST_USE int pbr_backup_blob(struct pbr_backup_run *run, const char *name, bool in_manifest, bool encrypt,
+                                 struct pbr_span plain, struct pbr_diag *diag);
+void pbr_backup_report(struct pbr_backup_run *run, const char *archive);
+
+#endif

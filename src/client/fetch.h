@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The bytes of an archive or image out of its index: chunks are requested ahead over a reader session, decoded on a
+ * thread of their own and handed out in order as views [RDR-030, RDR-060, RDR-061]; or read at any offset.
+ * The original fetches one chunk at a time (RDR-065); the requests are the same, only earlier.
+ *
+ * Thread: stream and source are not shared; the link below them may be. */
+#ifndef PBR_CLIENT_FETCH_H
+#define PBR_CLIENT_FETCH_H
+
+#include "client/session.h"
+
+struct pbr_fetch_opts {
+    const struct pbr_crypt *crypt;   /* for encrypted archives; borrowed */
+    uint64_t ahead_bytes;            /* plain bytes requested ahead of the reader; 0 = 32 MiB */
+};
+
+/* Sequential. `ix` is borrowed and must outlive the stream, so must `link`. Skipped chunks that were not requested yet
+ * are never fetched. A missing or damaged chunk fails the peek that needs it; the text names digest and offset. */
+PBR_MUST_USE int pbr_fetch_stream(const struct pbr_env *env, struct pbr_link *link,
+                                  const struct pbr_fetched_index *ix, const struct pbr_fetch_opts *opts,
+                                  struct pbr_stream *ret, struct pbr_diag *diag);
+
+/* Random access with a cache of the last few chunks. */
+PBR_MUST_USE int pbr_fetch_source(const struct pbr_env *env, struct pbr_link *link,
+                                  const struct pbr_fetched_index *ix, const struct pbr_fetch_opts *opts,
+                                  struct pbr_source *ret, struct pbr_diag *diag);
+
+#endif
