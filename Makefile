@@ -83,6 +83,12 @@ $(PROG): $(CLI_OBJ) $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(CLI_OBJ) $(LIB) $(PKG_LIBS)
 
+$(DIR)/pbsref.1: $(PROG)
+	$(Q)$(PROG) help --format man > $@
+
+$(DIR)/pbsref.bash: $(PROG)
+	$(Q)$(PROG) help --format bash > $@
+
 $(DIR)/libpbsref.so.0: $(LIB_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libpbsref.so.0 -o $@ $^ $(PKG_LIBS)
@@ -144,7 +150,7 @@ format: ## clang-format on all C files
 cover: ## line coverage of the C tests (build/cover)
 	$(Q)$(MAKE) VARIANT=cover unit && gcov -n $(LIB_OBJ) >/dev/null 2>&1; true
 
-install: all $(DIR)/libpbsref.so.0 ## install program, libraries, headers, pbsref.pc, man page, completion (DESTDIR= PREFIX=)
+install: all $(DIR)/libpbsref.so.0 $(DIR)/pbsref.1 $(DIR)/pbsref.bash ## install program, libraries, headers, pbsref.pc, man page, completion (DESTDIR= PREFIX=)
 	install -D -m 755 $(PROG) $(DESTDIR)$(PREFIX)/bin/pbsref
 	install -D -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libpbsref.a
 	install -D -m 755 $(DIR)/libpbsref.so.0 $(DESTDIR)$(PREFIX)/lib/libpbsref.so.0
@@ -153,8 +159,8 @@ install: all $(DIR)/libpbsref.so.0 ## install program, libraries, headers, pbsre
 	    install -D -m 644 $$h $(DESTDIR)$(PREFIX)/include/pbsref/$${h#src/}; done
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' src/cli/pbsref.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/pbsref.pc
-	install -D -m 644 src/cli/pbsref.1 $(DESTDIR)$(PREFIX)/share/man/man1/pbsref.1
-	install -D -m 644 src/cli/pbsref.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pbsref
+	install -D -m 644 $(DIR)/pbsref.1 $(DESTDIR)$(PREFIX)/share/man/man1/pbsref.1
+	install -D -m 644 $(DIR)/pbsref.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pbsref
 
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -48,7 +48,7 @@ enum pbr_create_how {
 
 struct pbr_create_plan {
     enum pbr_create_how how;
-    uint64_t rel; /* DEFER, regular file: payload offset relative to the base that replay gets (CDM-076) */
+    uint64_t rel; /* DEFER, regular file: payload offset relative to the base that replay receives (CDM-076) */
 };
 
 /* Any hook may be NULL. A negative result ends the creation with it. */

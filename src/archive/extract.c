@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Extraction: the reader's events one after the other; see extract.h and extract_int.h.
  *
- * Selection [EXT-020 .. EXT-026]: each directory has a state, `selected`; the root's is true if there are no patterns.
+ * Selection [EXT-020 .. EXT-026]: each directory has a state, `selected`; the root's is true if
+ * there are no patterns.
  *
  *   verdict    entry is selected   directory is created on entering
  *   include    yes                 if its parent is selected
@@ -19,13 +20,20 @@
 static const char *context_of(const struct pbr_pxar_entry *entry)
 {
     switch (entry->kind) {
-    case PBR_KIND_DIR: return "failed to enter directory";
-    case PBR_KIND_SYMLINK: return "failed to extract symlink";
-    case PBR_KIND_HARDLINK: return "failed to extract hardlink";
-    case PBR_KIND_DEVICE: return "failed to extract device";
-    case PBR_KIND_FIFO: return "failed to extract named pipe";
-    case PBR_KIND_SOCKET: return "failed to extract unix socket";
-    case PBR_KIND_FILE: break;
+    case PBR_KIND_DIR:
+        return "failed to enter directory";
+    case PBR_KIND_SYMLINK:
+        return "failed to extract symlink";
+    case PBR_KIND_HARDLINK:
+        return "failed to extract hardlink";
+    case PBR_KIND_DEVICE:
+        return "failed to extract device";
+    case PBR_KIND_FIFO:
+        return "failed to extract named pipe";
+    case PBR_KIND_SOCKET:
+        return "failed to extract unix socket";
+    case PBR_KIND_FILE:
+        break;
     }
     return "failed to extract file";
 }
@@ -37,23 +45,26 @@ int pbr_extract_progress(struct pbr_extract_run *run)
     return pbr_fail_at(run->diag, PBR_E_CANCELED, NULL, "extraction was canceled");
 }
 
-/* Names decide where things are created: checked again, whatever the reader did [EXT-030, EXT-031]. */
+/* Names decide where things are created: checked again, whatever the reader did [EXT-030, EXT-031].
+ */
 static int take_name(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry, uint64_t pos)
 {
     const char *wrong = pbr_pxar_name_check(entry->name);
     if (wrong || entry->name.len > PBR_NAME_MAX)
-        return pbr_fail(run->diag, PBR_E_FORMAT, "EXT-030", pos, "%s", wrong ? wrong : "name too long");
+        return pbr_fail(run->diag, PBR_E_FORMAT, "EXT-030", pos, "%s",
+                        wrong ? wrong : "name too long");
     memcpy(run->name, entry->name.ptr, entry->name.len);
     run->name[entry->name.len] = 0;
     return PBR_OK;
 }
 
-static enum pbr_verdict verdict_of(const struct pbr_extract_run *run, const struct pbr_pxar_entry *entry)
+static enum pbr_verdict verdict_of(const struct pbr_extract_run *run,
+                                   const struct pbr_pxar_entry *entry)
 {
     if (!run->opts->patterns)
         return PBR_VERDICT_NONE;
-    const uint64_t mode = entry->kind == PBR_KIND_HARDLINK ? 0 : entry->meta.mode; /* a link has no type [EXT-020] */
-    return pbr_pattern_list_verdict(run->opts->patterns, run->path, mode);
+    /* a hard link has mode 0 and so no type: patterns for directories never match it [EXT-020] */
+    return pbr_pattern_list_verdict(run->opts->patterns, run->path, entry->meta.mode);
 }
 
 /* Kinds that were switched off [EXT-049]. */
@@ -66,7 +77,8 @@ static bool is_wanted(const struct pbr_extract_run *run, enum pbr_pxar_kind kind
     return (run->meta.features & need) == need;
 }
 
-static int enter_dir(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry, bool selected, bool create_now)
+static int enter_dir(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry, bool selected,
+                     bool create_now)
 {
     const struct pbr_extract_cause *failed = NULL;
     int rc = pbr_extract_dirs_push(run, entry, selected);
@@ -84,13 +96,22 @@ static int extract_one(struct pbr_extract_run *run, const struct pbr_pxar_entry 
     if (rc < 0)
         return rc;
     if (failed)
-        return pbr_extract_fail(run, (struct pbr_extract_note){ .detail = "failed to enter directory" }, failed);
+        return pbr_extract_fail(
+            run, (struct pbr_extract_note){ .detail = "failed to enter directory" }, failed);
     const int dir = pbr_extract_dirs_node(run);
     switch (entry->kind) {
-    case PBR_KIND_FILE: rc = pbr_extract_file(run, dir, entry); break;
-    case PBR_KIND_SYMLINK: rc = pbr_extract_symlink(run, dir, entry); break;
-    case PBR_KIND_HARDLINK: rc = pbr_extract_hardlink(run, dir, entry); break;
-    default: rc = pbr_extract_special(run, dir, entry); break;
+    case PBR_KIND_FILE:
+        rc = pbr_extract_file(run, dir, entry);
+        break;
+    case PBR_KIND_SYMLINK:
+        rc = pbr_extract_symlink(run, dir, entry);
+        break;
+    case PBR_KIND_HARDLINK:
+        rc = pbr_extract_hardlink(run, dir, entry);
+        break;
+    default:
+        rc = pbr_extract_special(run, dir, entry);
+        break;
     }
     return rc;
 }
@@ -104,7 +125,8 @@ static int enter_root(struct pbr_extract_run *run, const struct pbr_pxar_entry *
     if (rc < 0)
         return rc;
     if (entry->kind != PBR_KIND_DIR)
-        return pbr_fail_at(run->diag, PBR_E_FORMAT, "EXT-011", "pxar archive does not start with a directory entry!");
+        return pbr_fail_at(run->diag, PBR_E_FORMAT, "EXT-011",
+                           "pxar archive does not start with a directory entry!");
     return pbr_extract_dirs_push(run, entry, !run->opts->patterns);
 }
 
@@ -174,8 +196,9 @@ static int run_events(struct pbr_extract_run *run)
     }
 }
 
-int pbr_extract(const struct pbr_env *env, struct pbr_reader *reader, const struct pbr_target *target,
-                const struct pbr_extract_opts *opts, struct pbr_extract_stats *ret_stats, struct pbr_diag *diag)
+int pbr_extract(const struct pbr_env *env, struct pbr_reader *reader,
+                const struct pbr_target *target, const struct pbr_extract_opts *opts,
+                struct pbr_extract_stats *ret_stats, struct pbr_diag *diag)
 {
     struct pbr_extract_opts used = opts ? *opts : (struct pbr_extract_opts){ 0 };
     struct pbr_diag own = { 0 };
@@ -198,8 +221,9 @@ int pbr_extract(const struct pbr_env *env, struct pbr_reader *reader, const stru
     const int late_rc = pbr_extract_late_apply(run, rc != PBR_OK);
     rc = rc == PBR_OK ? late_rc : rc;
     if (rc == PBR_OK && run->stats.errors)
-        rc = pbr_fail_at(run->diag, PBR_E_PARTIAL, "EXT-004", "there were errors: %" PRIu64 " of %" PRIu64 " entries",
-                         run->stats.failed, run->stats.entries);
+        rc = pbr_fail_at(run->diag, PBR_E_PARTIAL, "EXT-004",
+                         "there were errors: %" PRIu64 " of %" PRIu64 " entries", run->stats.failed,
+                         run->stats.entries);
     *ret_stats = run->stats;
     pbr_extract_late_release(run);
     pbr_extract_dirs_release(run);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The directories from the root to the current one; see extract_int.h.
  *
- * A directory is created when it is selected or when something in it is extracted [EXT-024, EXT-026], with mode 0700 so
- * that it can be filled and nobody else looks into what is not finished; it gets its metadata when it is left [EXT-061].
+ * A directory is created when it is selected or when something in it is extracted [EXT-024,
+ * EXT-026], with mode 0700 so that it can be filled and nobody else looks into what is not
+ * finished; it gets its metadata when it is left [EXT-061].
  *
  * Thread: as extract.h. */
 #include <errno.h>
@@ -32,12 +33,14 @@ static void free_level(const struct pbr_extract_run *run, struct pbr_extract_dir
     pbr_free(run->env, level->meta);
 }
 
-int pbr_extract_dirs_push(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry, bool selected)
+int pbr_extract_dirs_push(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry,
+                          bool selected)
 {
     struct pbr_extract_dir level = { .node = -1, .selected = selected };
     struct pbr_extract_dirs *d = &run->dirs;
     level.name = pbr_strndup(run->env, entry->name);
-    if (!level.name || grow(run) < 0 || pbr_pxar_meta_dup(run->env, &entry->meta, &level.meta) < 0) {
+    if (!level.name || grow(run) < 0 ||
+        pbr_pxar_meta_dup(run->env, &entry->meta, &level.meta) < 0) {
         free_level(run, &level);
         return pbr_fail_at(run->diag, PBR_E_NOMEM, NULL, "no memory");
     }
@@ -61,8 +64,8 @@ bool pbr_extract_dirs_selected(const struct pbr_extract_run *run)
     return run->dirs.levels[run->dirs.nr - 1].selected;
 }
 
-/* Permissions at creation: 0700, the archived ones come later. If they are not to come, as the original creates it, with
- * the owner's bits on top until it is left [EXT-040]. */
+/* Permissions at creation: 0700, the archived ones come later. If they are not to come, as the
+ * original creates it, with the owner's bits on top until it is left [EXT-040]. */
 static uint32_t creation_mode(const struct pbr_extract_run *run, uint64_t mode)
 {
     if (run->meta.features & PBR_FEATURE_PERMISSIONS)
@@ -70,8 +73,10 @@ static uint32_t creation_mode(const struct pbr_extract_run *run, uint64_t mode)
     return (uint32_t)(mode & 01777) | 0700;
 }
 
-/* Something that is there stands in the way of directory `name`: says so if it is a symlink [EXT-035]. */
-static struct pbr_extract_cause not_a_directory(struct pbr_extract_run *run, int dir, const char *name, int result)
+/* Something that is there stands in the way of directory `name`: says so if it is a symlink
+ * [EXT-035]. */
+static struct pbr_extract_cause not_a_directory(struct pbr_extract_run *run, int dir,
+                                                const char *name, int result)
 {
     struct pbr_target_stat st;
     struct pbr_extract_cause cause = pbr_extract_os_cause(result);
@@ -107,12 +112,15 @@ static int create_level(struct pbr_extract_run *run, int dir, const struct pbr_e
     return -1;
 }
 
-/* Keeps the number of open directories below the budget: the outermost one but the root is closed. */
+/* Keeps the number of open directories below the budget: the outermost one but the root is closed.
+ */
 static int close_outermost(struct pbr_extract_run *run)
 {
     struct pbr_extract_dirs *d = &run->dirs;
     const unsigned asked = run->opts->open_dirs_max;
-    const size_t budget = asked == 0 ? OPEN_MAX_DEFAULT : asked < OPEN_MAX_LEAST ? OPEN_MAX_LEAST : asked;
+    const size_t budget = asked == 0               ? OPEN_MAX_DEFAULT
+                          : asked < OPEN_MAX_LEAST ? OPEN_MAX_LEAST
+                                                   : asked;
     if (1 + d->created_nr - d->first_open <= budget)
         return PBR_OK;
     struct pbr_extract_dir *level = &d->levels[d->first_open];
@@ -127,7 +135,8 @@ static int close_outermost(struct pbr_extract_run *run)
     return PBR_OK;
 }
 
-int pbr_extract_dirs_ensure(struct pbr_extract_run *run, const struct pbr_extract_cause **ret_failed)
+int pbr_extract_dirs_ensure(struct pbr_extract_run *run,
+                            const struct pbr_extract_cause **ret_failed)
 {
     struct pbr_extract_dirs *d = &run->dirs;
     while (!d->has_failed && d->created_nr < d->nr) {
@@ -168,7 +177,8 @@ static int reopen_outer(struct pbr_extract_run *run)
         (void)t->ops->close(t->ctx, node);
     if (result < 0)
         return pbr_fail_os(run->diag, -result, "cannot return to directory \"%s\"", outer->name);
-    return pbr_fail_at(run->diag, PBR_E_STATE, "EXT-032", "directory \"%s\" was moved during extraction", outer->name);
+    return pbr_fail_at(run->diag, PBR_E_STATE, "EXT-032",
+                       "directory \"%s\" was moved during extraction", outer->name);
 }
 
 static int leave(struct pbr_extract_run *run, const struct pbr_extract_dir *level)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Regular files [EXT-043 .. EXT-045]. Contents are written straight from the reader's views; blocks of 4096 bytes that
- * are all zero become holes, everything between two holes is one write.
+/* Regular files [EXT-043 .. EXT-045]. Contents are written straight from the reader's views; blocks
+ * of 4096 bytes that are all zero become holes, everything between two holes is one write.
  *
  * Thread: as extract.h. */
 #include <errno.h>
@@ -13,9 +13,10 @@ enum { HOLE_BLOCK = 4096, PROGRESS_STEP = 4 << 20 };
 
 /* ---- creating ---- */
 
-/* With overwrite_files: a regular file is emptied and written in place, unless it has other names: they may be other entries,
- * or lie outside the target. That one and everything else is removed and replaced, neither opened nor followed [EXT-036];
- * directories cannot be removed that way (EISDIR). */
+/* With overwrite_files: a regular file is emptied and written in place, unless it has other names:
+ * they may be other entries, or lie outside the target. That one and everything else is removed and
+ * replaced, neither opened nor followed [EXT-036]; directories cannot be removed that way (EISDIR).
+ */
 static int overwrite(const struct pbr_target *t, int dir, const char *name)
 {
     struct pbr_target_stat st;
@@ -47,7 +48,8 @@ static uint64_t load_u64(const uint8_t *p)
     return v;
 }
 
-/* True if all n bytes are zero. Data mostly shows at the first look; long runs of zeros go by whole cache lines. */
+/* True if all n bytes are zero. Data mostly shows at the first look; long runs of zeros go by whole
+ * cache lines. */
 static bool is_zero(const uint8_t *p, size_t n)
 {
     while (n >= 128) {
@@ -101,15 +103,14 @@ static int write_sparse(const struct pbr_target *t, struct output *out, struct p
     return 0;
 }
 
-/* The reader failed in the middle of this file. Only a payload header that does not fit leaves the archive readable
- * [PXAR-244]; everything else ends extraction [EXT-090]. */
+/* The reader failed in the middle of this file. Only a payload header that does not fit leaves the
+ * archive readable [PXAR-244]; everything else ends extraction [EXT-090]. */
 static int content_failed(struct pbr_extract_run *run, const struct pbr_diag *diag)
 {
     if (diag->rule && strcmp(diag->rule, "PXAR-243") == 0)
         return pbr_extract_fail(run, (struct pbr_extract_note){ .incomplete = true },
-                                &(struct pbr_extract_cause){ .code = diag->code,
-                                                             .rule = diag->rule,
-                                                             .text = diag->text });
+                                &(struct pbr_extract_cause){
+                                    .code = diag->code, .rule = diag->rule, .text = diag->text });
     pbr_extract_broken_file(run, diag);
     if (run->diag && run->diag->code == PBR_OK)
         *run->diag = *diag;
@@ -119,16 +120,20 @@ static int content_failed(struct pbr_extract_run *run, const struct pbr_diag *di
 static int write_failed(struct pbr_extract_run *run, int result)
 {
     const struct pbr_extract_cause cause = pbr_extract_os_cause(result);
-    return pbr_extract_fail(run, (struct pbr_extract_note){ .detail = "failed to write file content", .incomplete = true },
-                            &cause);
+    return pbr_extract_fail(
+        run,
+        (struct pbr_extract_note){ .detail = "failed to write file content", .incomplete = true },
+        &cause);
 }
 
 static int size_differs(struct pbr_extract_run *run, uint64_t got, uint64_t size)
 {
     char text[96];
-    (void)snprintf(text, sizeof(text), "extracted %" PRIu64 " bytes of a file of %" PRIu64 " bytes", got, size);
-    return pbr_extract_fail(run, (struct pbr_extract_note){ .incomplete = true },
-                            &(struct pbr_extract_cause){ .code = PBR_E_FORMAT, .rule = "EXT-045", .text = text });
+    (void)snprintf(text, sizeof(text), "extracted %" PRIu64 " bytes of a file of %" PRIu64 " bytes",
+                   got, size);
+    return pbr_extract_fail(
+        run, (struct pbr_extract_note){ .incomplete = true },
+        &(struct pbr_extract_cause){ .code = PBR_E_FORMAT, .rule = "EXT-045", .text = text });
 }
 
 /* *ret_whole: all of it is in the file. */
@@ -167,7 +172,8 @@ static int copy_content(struct pbr_extract_run *run, int node, uint64_t size, bo
     return PBR_OK;
 }
 
-static int fill_and_finish(struct pbr_extract_run *run, int node, const struct pbr_pxar_entry *entry)
+static int fill_and_finish(struct pbr_extract_run *run, int node,
+                           const struct pbr_pxar_entry *entry)
 {
     const uint64_t flags = entry->meta.flags & run->meta.features;
     bool whole = false;
@@ -190,14 +196,16 @@ int pbr_extract_file(struct pbr_extract_run *run, int dir, const struct pbr_pxar
     const int node = open_output(run, dir);
     if (node < 0) {
         const struct pbr_extract_cause cause = pbr_extract_os_cause(node);
-        return pbr_extract_fail(run,
-                                (struct pbr_extract_note){ .detail = "failed to create file",
-                                                           .detail_subject = pbr_span_str(run->name) },
-                                &cause);
+        return pbr_extract_fail(
+            run,
+            (struct pbr_extract_note){ .detail = "failed to create file",
+                                       .detail_subject = pbr_span_str(run->name) },
+            &cause);
     }
     int rc = fill_and_finish(run, node, entry);
     const int closed = run->target->ops->close(run->target->ctx, node);
-    if (rc == PBR_OK && closed < 0 && !run->entry_failed) /* a file system that tells only now that it is full */
+    if (rc == PBR_OK && closed < 0 &&
+        !run->entry_failed) /* a file system that tells only now that it is full */
         rc = write_failed(run, closed);
     return rc;
 }

@@ -2,10 +2,9 @@
 /* Inside of extraction: one run, and the parts it is made of.
  *
  *   extract.c         events of the reader, selection, the order of things
- *   extract_dirs.c    directories on the current path, created when needed, closed beyond the budget
- *   extract_file.c    regular files: creating, contents with holes
- *   extract_other.c   symlinks, hard links, devices, fifos, sockets
- *   extract_late.c    inode flags that must wait for the end
+ *   extract_dirs.c    directories on the current path, created when needed, closed beyond the
+ * budget extract_file.c    regular files: creating, contents with holes extract_other.c   symlinks,
+ * hard links, devices, fifos, sockets extract_late.c    inode flags that must wait for the end
  *   extract_report.c  errors: counting, texts, going on or not; prelude file
  *
  * Thread: a run has one. */
@@ -21,7 +20,7 @@ struct pbr_extract_cause {
     enum pbr_err code;
     const char *rule;
     int os_errno;
-    const char *text; /* static or alive as long as the cause; NULL: errno's text */
+    const char *text;  /* static or alive as long as the cause; NULL: errno's text */
     bool number_style; /* "File exists (os error 17)" instead of "EEXIST: File exists" */
 };
 
@@ -33,8 +32,9 @@ struct pbr_extract_dir {
     struct pbr_target_id id;    /* of a closed one */
 };
 
-/* Directories from the root to the current one. The first `created_nr` exist; if `has_failed`, the next one cannot be
- * created, and so nothing above it. Open nodes: the root and levels first_open .. created_nr - 1. */
+/* Directories from the root to the current one. The first `created_nr` exist; if `has_failed`, the
+ * next one cannot be created, and so nothing above it. Open nodes: the root and levels first_open
+ * .. created_nr - 1. */
 struct pbr_extract_dirs {
     struct pbr_extract_dir *levels;
     size_t nr, cap;
@@ -73,8 +73,9 @@ struct pbr_extract_run {
 /* ---- extract_report.c ---- */
 
 struct pbr_extract_cause pbr_extract_os_cause(int negative_errno);
-/* The entry at work failed. `note` brings detail and incomplete, the rest is filled in here. PBR_OK: go on with the next
- * entry; else the code to end with (strict), the diagnosis is filled. */
+/* The entry at work failed. `note` brings detail and incomplete, the rest is filled in here.
+ * PBR_OK: go on with the next entry; else the code to end with (strict), the diagnosis is filled.
+ */
 PBR_MUST_USE int pbr_extract_fail(struct pbr_extract_run *run, struct pbr_extract_note note,
                                   const struct pbr_extract_cause *cause);
 /* Called by meta_apply; ctx is the run. */
@@ -84,9 +85,12 @@ void pbr_extract_broken_file(struct pbr_extract_run *run, const struct pbr_diag 
 
 /* ---- extract_dirs.c ---- */
 
-PBR_MUST_USE int pbr_extract_dirs_push(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry, bool selected);
-/* Creates what is missing up to the current directory. *ret_failed: NULL, or why it cannot be there. */
-PBR_MUST_USE int pbr_extract_dirs_ensure(struct pbr_extract_run *run, const struct pbr_extract_cause **ret_failed);
+PBR_MUST_USE int pbr_extract_dirs_push(struct pbr_extract_run *run,
+                                       const struct pbr_pxar_entry *entry, bool selected);
+/* Creates what is missing up to the current directory. *ret_failed: NULL, or why it cannot be
+ * there. */
+PBR_MUST_USE int pbr_extract_dirs_ensure(struct pbr_extract_run *run,
+                                         const struct pbr_extract_cause **ret_failed);
 int pbr_extract_dirs_node(const struct pbr_extract_run *run); /* after ensure said NULL */
 bool pbr_extract_dirs_selected(const struct pbr_extract_run *run);
 /* Leaves the current directory: metadata, if it was created. */
@@ -95,10 +99,14 @@ void pbr_extract_dirs_release(struct pbr_extract_run *run);
 
 /* ---- extract_file.c, extract_other.c: `dir` is the node of the directory ---- */
 
-PBR_MUST_USE int pbr_extract_file(struct pbr_extract_run *run, int dir, const struct pbr_pxar_entry *entry);
-PBR_MUST_USE int pbr_extract_symlink(struct pbr_extract_run *run, int dir, const struct pbr_pxar_entry *entry);
-PBR_MUST_USE int pbr_extract_hardlink(struct pbr_extract_run *run, int dir, const struct pbr_pxar_entry *entry);
-PBR_MUST_USE int pbr_extract_special(struct pbr_extract_run *run, int dir, const struct pbr_pxar_entry *entry);
+PBR_MUST_USE int pbr_extract_file(struct pbr_extract_run *run, int dir,
+                                  const struct pbr_pxar_entry *entry);
+PBR_MUST_USE int pbr_extract_symlink(struct pbr_extract_run *run, int dir,
+                                     const struct pbr_pxar_entry *entry);
+PBR_MUST_USE int pbr_extract_hardlink(struct pbr_extract_run *run, int dir,
+                                      const struct pbr_pxar_entry *entry);
+PBR_MUST_USE int pbr_extract_special(struct pbr_extract_run *run, int dir,
+                                     const struct pbr_pxar_entry *entry);
 
 /* ---- extract_late.c ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Immutable and append-only files: they get these flags when everything else is done, because no further link can be made
- * to them afterwards [EXT-050]. Each is found again by its path beneath the root and must still be the same inode.
+/* Immutable and append-only files: they get these flags when everything else is done, because no
+ * further link can be made to them afterwards [EXT-050]. Each is found again by its path beneath
+ * the root and must still be the same inode.
  *
  * Memory: the path of each such file. Thread: as extract.h. */
 #include <errno.h>
@@ -27,21 +28,25 @@ int pbr_extract_late_add(struct pbr_extract_run *run, int node, uint64_t flags)
     const int result = run->target->ops->stat(run->target->ctx, node, &st);
     if (result < 0) {
         const struct pbr_extract_cause cause = pbr_extract_os_cause(result);
-        return pbr_extract_fail(run, (struct pbr_extract_note){ .detail = "failed to set inode flags" }, &cause);
+        return pbr_extract_fail(
+            run, (struct pbr_extract_note){ .detail = "failed to set inode flags" }, &cause);
     }
-    if (run->late_nr >= PBR_ENTRIES_MAX_DEFAULT) { /* bounded memory: from here on at once, like the original */
+    if (run->late_nr >=
+        PBR_ENTRIES_MAX_DEFAULT) { /* bounded memory: from here on at once, like the original */
         struct pbr_meta_job job = run->meta;
         job.hold = 0;
         return pbr_meta_apply_flags(&job, node, flags);
     }
-    char *path = grow(run) == PBR_OK ? pbr_strndup(run->env, pbr_span_sub(run->path, 1, SIZE_MAX)) : NULL;
+    char *path =
+        grow(run) == PBR_OK ? pbr_strndup(run->env, pbr_span_sub(run->path, 1, SIZE_MAX)) : NULL;
     if (!path)
         return pbr_fail_at(run->diag, PBR_E_NOMEM, NULL, "no memory");
     run->late[run->late_nr++] = (struct pbr_extract_late){ path, st.id, flags };
     return PBR_OK;
 }
 
-static int apply_one(struct pbr_extract_run *run, const struct pbr_meta_job *job, const struct pbr_extract_late *late)
+static int apply_one(struct pbr_extract_run *run, const struct pbr_meta_job *job,
+                     const struct pbr_extract_late *late)
 {
     const struct pbr_target *t = run->target;
     struct pbr_target_stat st;
@@ -57,11 +62,13 @@ static int apply_one(struct pbr_extract_run *run, const struct pbr_meta_job *job
     if (result >= 0 || !job->note)
         return rc;
     const struct pbr_extract_cause cause = pbr_extract_os_cause(result);
-    return pbr_extract_fail(run, (struct pbr_extract_note){ .detail = "failed to set inode flags" }, &cause);
+    return pbr_extract_fail(run, (struct pbr_extract_note){ .detail = "failed to set inode flags" },
+                            &cause);
 }
 
 /* Makes the file the entry at work. */
-static int select_entry(struct pbr_extract_run *run, const struct pbr_extract_late *late, struct pbr_buf *path)
+static int select_entry(struct pbr_extract_run *run, const struct pbr_extract_late *late,
+                        struct pbr_buf *path)
 {
     const char *slash = strrchr(late->path, '/');
     const struct pbr_span name = pbr_span_str(slash ? slash + 1 : late->path);

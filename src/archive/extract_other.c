@@ -15,8 +15,9 @@ static int fail_os(struct pbr_extract_run *run, int result)
 
 static int fail_rule(struct pbr_extract_run *run, const char *rule, const char *text)
 {
-    return pbr_extract_fail(run, (struct pbr_extract_note){ 0 },
-                            &(struct pbr_extract_cause){ .code = PBR_E_FORMAT, .rule = rule, .text = text });
+    return pbr_extract_fail(
+        run, (struct pbr_extract_note){ 0 },
+        &(struct pbr_extract_cause){ .code = PBR_E_FORMAT, .rule = rule, .text = text });
 }
 
 /* Metadata of what was just created under run->name. */
@@ -101,7 +102,8 @@ int pbr_extract_special(struct pbr_extract_run *run, int dir, const struct pbr_p
     const uint64_t mode = entry->meta.mode;
     const uint64_t type = mode & PBR_MODE_TYPE;
     const bool is_device = entry->kind == PBR_KIND_DEVICE;
-    if (is_device && type != PBR_MODE_BLOCK && type != PBR_MODE_CHAR) /* any other type would make something else */
+    if (is_device && type != PBR_MODE_BLOCK &&
+        type != PBR_MODE_CHAR) /* any other type would make something else */
         return fail_rule(run, "PXAR-080", "device is neither a block nor a character device");
     /* nobody else gets at it before its owner and permissions are right */
     const bool later = run->meta.features & PBR_FEATURE_PERMISSIONS;
@@ -111,7 +113,8 @@ int pbr_extract_special(struct pbr_extract_run *run, int dir, const struct pbr_p
     if (result < 0) {
         struct pbr_extract_cause cause = pbr_extract_os_cause(result);
         cause.number_style = true;
-        return pbr_extract_fail(run, (struct pbr_extract_note){ .detail = "failed to create device node" }, &cause);
+        return pbr_extract_fail(
+            run, (struct pbr_extract_note){ .detail = "failed to create device node" }, &cause);
     }
     run->stats.specials++;
     return apply_to_name(run, dir, entry);

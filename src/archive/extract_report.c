@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors of extraction: what is said, what is counted, and whether it goes on [EXT-090 .. EXT-092]. Also the file that a
- * prelude is written to [EXT-100].
+/* Errors of extraction: what is said, what is counted, and whether it goes on [EXT-090 .. EXT-092].
+ * Also the file that a prelude is written to [EXT-100].
  *
  * Thread: as extract.h. */
 #include <errno.h>
@@ -96,8 +96,10 @@ static void strict_diag(struct pbr_extract_run *run, const struct pbr_extract_no
 {
     struct pbr_buf text;
     pbr_buf_init(&text, run->env, TEXT_MAX);
-    const char *chain = pbr_extract_note_text(note, true, &text) == PBR_OK ? pbr_buf_cstr(&text) : NULL;
-    (void)pbr_fail_at(run->diag, note->code, note->rule, "encountered unexpected error during extraction: %s",
+    const char *chain =
+        pbr_extract_note_text(note, true, &text) == PBR_OK ? pbr_buf_cstr(&text) : NULL;
+    (void)pbr_fail_at(run->diag, note->code, note->rule,
+                      "encountered unexpected error during extraction: %s",
                       chain ? chain : note->cause);
     if (run->diag && note->os_errno)
         run->diag->os_errno = note->os_errno;
@@ -120,7 +122,8 @@ static void fill_in(const struct pbr_extract_run *run, struct pbr_extract_note *
     note->context = run->context;
 }
 
-int pbr_extract_fail(struct pbr_extract_run *run, struct pbr_extract_note note, const struct pbr_extract_cause *cause)
+int pbr_extract_fail(struct pbr_extract_run *run, struct pbr_extract_note note,
+                     const struct pbr_extract_cause *cause)
 {
     char text[CAUSE_CAP];
     if (cause->code == PBR_E_NOMEM) /* of ours, not of the file system: no way to go on */
@@ -147,7 +150,8 @@ int pbr_extract_fail(struct pbr_extract_run *run, struct pbr_extract_note note, 
 int pbr_extract_meta_note(void *ctx, const struct pbr_meta_note *note)
 {
     struct pbr_extract_run *run = ctx;
-    const struct pbr_span subject = note->subject ? pbr_span_str(note->subject) : (struct pbr_span){ 0 };
+    const struct pbr_span subject =
+        note->subject ? pbr_span_str(note->subject) : (struct pbr_span){ 0 };
     struct pbr_extract_note out = { .detail = note->text, .detail_subject = subject };
     if (note->is_error)
         return pbr_extract_fail(run, out,
@@ -180,7 +184,8 @@ void pbr_extract_broken_file(struct pbr_extract_run *run, const struct pbr_diag 
 
 /* ---- prelude ---- */
 
-int pbr_extract_prelude_to_file(const char *path, bool overwrite, struct pbr_span prelude, struct pbr_diag *diag)
+int pbr_extract_prelude_to_file(const char *path, bool overwrite, struct pbr_span prelude,
+                                struct pbr_diag *diag)
 {
     int fd = pbr_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | (overwrite ? O_TRUNC : O_EXCL), 0666);
     if (fd < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Access and default ACLs of an entry as the xattr values that the kernel takes [CRT-115, EXT-069 .. EXT-072]:
+/* Access and default ACLs of an entry as the xattr values that the kernel takes [CRT-115, EXT-069
+ * .. EXT-072]:
  *
  *   offset size
  *        0    4  version, 2
@@ -52,7 +53,8 @@ static int acl_emit(const struct pbr_env *env, const struct acl *acl, struct pbr
     uint64_t records, size;
     size_t len;
     if (!pbr_add(acl->user_nr, acl->group_nr, &records) || !pbr_add(records, 4, &records) ||
-        !pbr_mul(records, ACL_REC, &size) || !pbr_add(size, ACL_HDR, &size) || !pbr_to_size(size, &len))
+        !pbr_mul(records, ACL_REC, &size) || !pbr_add(size, ACL_HDR, &size) ||
+        !pbr_to_size(size, &len))
         return PBR_E_LIMIT;
     uint8_t *value = pbr_alloc(env, len, 1);
     if (!value)
@@ -72,12 +74,12 @@ static int acl_emit(const struct pbr_env *env, const struct acl *acl, struct pbr
 /* "At least one ACL item of any kind" [EXT-068]. */
 static bool has_any(const struct pbr_pxar_meta *m)
 {
-    return m->has_acl_group_obj || m->has_acl_default || m->acl_user_nr || m->acl_group_nr || m->acl_default_user_nr ||
-           m->acl_default_group_nr;
+    return m->has_acl_group_obj || m->has_acl_default || m->acl_user_nr || m->acl_group_nr ||
+           m->acl_default_user_nr || m->acl_default_group_nr;
 }
 
-int pbr_meta_acl_access(const struct pbr_env *env, const struct pbr_pxar_meta *meta, struct pbr_span *ret,
-                        bool *ret_patched)
+int pbr_meta_acl_access(const struct pbr_env *env, const struct pbr_pxar_meta *meta,
+                        struct pbr_span *ret, bool *ret_patched)
 {
     const bool named = meta->acl_user_nr || meta->acl_group_nr;
     const uint64_t group_bits = meta->mode >> 3;
@@ -86,34 +88,37 @@ int pbr_meta_acl_access(const struct pbr_env *env, const struct pbr_pxar_meta *m
         *ret = (struct pbr_span){ 0 };
         return PBR_OK;
     }
-    return acl_emit(env,
-                    &(struct acl){ .user_obj = meta->mode >> 6,
-                                   .group_obj = meta->has_acl_group_obj ? meta->acl_group_obj : group_bits,
-                                   .other = meta->mode,
-                                   .mask = group_bits,
-                                   .has_mask = meta->has_acl_group_obj || named,
-                                   .users = meta->acl_users,
-                                   .user_nr = meta->acl_user_nr,
-                                   .groups = meta->acl_groups,
-                                   .group_nr = meta->acl_group_nr },
-                    ret);
+    return acl_emit(
+        env,
+        &(struct acl){ .user_obj = meta->mode >> 6,
+                       .group_obj = meta->has_acl_group_obj ? meta->acl_group_obj : group_bits,
+                       .other = meta->mode,
+                       .mask = group_bits,
+                       .has_mask = meta->has_acl_group_obj || named,
+                       .users = meta->acl_users,
+                       .user_nr = meta->acl_user_nr,
+                       .groups = meta->acl_groups,
+                       .group_nr = meta->acl_group_nr },
+        ret);
 }
 
-int pbr_meta_acl_default(const struct pbr_env *env, const struct pbr_pxar_meta *meta, struct pbr_span *ret)
+int pbr_meta_acl_default(const struct pbr_env *env, const struct pbr_pxar_meta *meta,
+                         struct pbr_span *ret)
 {
     if (!meta->has_acl_default) { /* named default entries without it are lost [EXT-071] */
         *ret = (struct pbr_span){ 0 };
         return PBR_OK;
     }
-    return acl_emit(env,
-                    &(struct acl){ .user_obj = meta->acl_default.user_obj, /* "none" becomes rwx [EXT-072] */
-                                   .group_obj = meta->acl_default.group_obj,
-                                   .other = meta->acl_default.other,
-                                   .mask = meta->acl_default.mask,
-                                   .has_mask = meta->acl_default.mask != PBR_PXAR_NO_MASK,
-                                   .users = meta->acl_default_users,
-                                   .user_nr = meta->acl_default_user_nr,
-                                   .groups = meta->acl_default_groups,
-                                   .group_nr = meta->acl_default_group_nr },
-                    ret);
+    return acl_emit(
+        env,
+        &(struct acl){ .user_obj = meta->acl_default.user_obj, /* "none" becomes rwx [EXT-072] */
+                       .group_obj = meta->acl_default.group_obj,
+                       .other = meta->acl_default.other,
+                       .mask = meta->acl_default.mask,
+                       .has_mask = meta->acl_default.mask != PBR_PXAR_NO_MASK,
+                       .users = meta->acl_default_users,
+                       .user_nr = meta->acl_default_user_nr,
+                       .groups = meta->acl_default_groups,
+                       .group_nr = meta->acl_default_group_nr },
+        ret);
 }

@@ -35,7 +35,10 @@ static const struct flag_pair fat_flags[] = {
 /* NOATIME, COMPR, NOCOW, NOCOMP, PROJINHERIT: some work on empty files only [EXT-063]. */
 #define INITIAL_FLAGS UINT64_C(0x030e0000)
 
-enum { INODE_FLAG_NR = sizeof(inode_flags) / sizeof(inode_flags[0]), FAT_FLAG_NR = sizeof(fat_flags) / sizeof(fat_flags[0]) };
+enum {
+    INODE_FLAG_NR = sizeof(inode_flags) / sizeof(inode_flags[0]),
+    FAT_FLAG_NR = sizeof(fat_flags) / sizeof(fat_flags[0])
+};
 
 static uint32_t to_system(const struct flag_pair *table, size_t nr, uint64_t bits)
 {
@@ -58,12 +61,15 @@ static int tell(const struct pbr_meta_job *job, const struct pbr_meta_note *note
 }
 
 /* The outcome of a system call: reported if it failed, unless EOPNOTSUPP may be ignored. */
-static int done(const struct pbr_meta_job *job, int result, bool optional, const char *rule, const char *text)
+static int done(const struct pbr_meta_job *job, int result, bool optional, const char *rule,
+                const char *text)
 {
     if (result >= 0 || (optional && result == -EOPNOTSUPP))
         return PBR_OK;
-    return tell(job, &(struct pbr_meta_note){
-                         .is_error = true, .code = PBR_E_IO, .rule = rule, .text = text, .os_errno = -result });
+    return tell(
+        job,
+        &(struct pbr_meta_note){
+            .is_error = true, .code = PBR_E_IO, .rule = rule, .text = text, .os_errno = -result });
 }
 
 static int apply_owner(const struct pbr_meta_job *job, int node, const struct pbr_pxar_meta *meta)
@@ -97,8 +103,9 @@ static int apply_xattrs(const struct pbr_meta_job *job, int node, const struct p
             memcpy(name, attr->name.ptr, shown);
         name[shown] = 0;
         if (!pbr_meta_xattr_ok(attr->name)) {
-            (void)tell(job, &(struct pbr_meta_note){
-                                .rule = "EXT-065", .text = "skipping invalid xattr named", .subject = name });
+            (void)tell(job, &(struct pbr_meta_note){ .rule = "EXT-065",
+                                                     .text = "skipping invalid xattr named",
+                                                     .subject = name });
             continue;
         }
         const int rc = job->target->ops->set_xattr(job->target->ctx, node, name, attr->value);
@@ -121,12 +128,14 @@ static int apply_fcaps(const struct pbr_meta_job *job, int node, const struct pb
 {
     if (!(job->features & PBR_FEATURE_FCAPS) || !meta->has_fcaps)
         return PBR_OK;
-    const int rc = job->target->ops->set_xattr(job->target->ctx, node, "security.capability", meta->fcaps);
+    const int rc =
+        job->target->ops->set_xattr(job->target->ctx, node, "security.capability", meta->fcaps);
     return done(job, rc, false, "EXT-066", "failed to set file capabilities");
 }
 
 /* Takes the value over. */
-static int set_acl(const struct pbr_meta_job *job, int node, const char *name, struct pbr_span value, const char *text)
+static int set_acl(const struct pbr_meta_job *job, int node, const char *name,
+                   struct pbr_span value, const char *text)
 {
     const int rc = value.len ? job->target->ops->set_xattr(job->target->ctx, node, name, value) : 0;
     pbr_free(job->env, (void *)(uintptr_t)value.ptr);
@@ -160,11 +169,12 @@ static int apply_projid(const struct pbr_meta_job *job, int node, const struct p
     if (!(job->features & PBR_FEATURE_QUOTA_PROJID) || !meta->has_projid)
         return PBR_OK;
     const int rc = job->target->ops->set_projid(job->target->ctx, node, (uint32_t)meta->projid);
-    return done(job, rc, false, "EXT-075", "failed to set quota project id: error while getting/setting fsxattr");
+    return done(job, rc, false, "EXT-075",
+                "failed to set quota project id: error while getting/setting fsxattr");
 }
 
-/* Without permissions restored a directory has what it was created with: the archived bits less the umask. The owner
- * bits that were added so that it could be filled go again. */
+/* Without permissions restored a directory has what it was created with: the archived bits less the
+ * umask. The owner bits that were added so that it could be filled go again. */
 static int restrict_mode(const struct pbr_meta_job *job, int node, uint64_t mode)
 {
     struct pbr_target_stat st;
@@ -197,7 +207,8 @@ static int apply_mode(const struct pbr_meta_job *job, int node, enum pbr_pxar_ki
 
 static int apply_mtime(const struct pbr_meta_job *job, int node, const struct pbr_pxar_meta *meta)
 {
-    const int rc = job->target->ops->set_mtime(job->target->ctx, node, meta->mtime_s, meta->mtime_ns);
+    const int rc =
+        job->target->ops->set_mtime(job->target->ctx, node, meta->mtime_s, meta->mtime_ns);
     return done(job, rc, true, "EXT-077", "failed to set modification time");
 }
 
@@ -215,14 +226,16 @@ static int change_flags(const struct pbr_meta_job *job, int node, uint32_t set, 
 
 int pbr_meta_apply_initial_flags(const struct pbr_meta_job *job, int node, uint64_t entry_flags)
 {
-    const uint32_t set = to_system(inode_flags, INODE_FLAG_NR, entry_flags & job->features & INITIAL_FLAGS);
+    const uint32_t set =
+        to_system(inode_flags, INODE_FLAG_NR, entry_flags & job->features & INITIAL_FLAGS);
     return set ? change_flags(job, node, set, set) : PBR_OK;
 }
 
 int pbr_meta_apply_flags(const struct pbr_meta_job *job, int node, uint64_t entry_flags)
 {
     const uint32_t mask = to_system(inode_flags, INODE_FLAG_NR, job->features);
-    const uint32_t set = to_system(inode_flags, INODE_FLAG_NR, entry_flags & job->features & ~job->hold);
+    const uint32_t set =
+        to_system(inode_flags, INODE_FLAG_NR, entry_flags & job->features & ~job->hold);
     const uint32_t fat = to_system(fat_flags, FAT_FLAG_NR, entry_flags & job->features);
     if (set) {
         const int rc = change_flags(job, node, set, mask);
@@ -235,7 +248,8 @@ int pbr_meta_apply_flags(const struct pbr_meta_job *job, int node, uint64_t entr
     return done(job, is_unsupported(rc) ? 0 : rc, true, "EXT-079", "failed to set FAT attributes");
 }
 
-int pbr_meta_apply(const struct pbr_meta_job *job, int node, enum pbr_pxar_kind kind, const struct pbr_pxar_meta *meta)
+int pbr_meta_apply(const struct pbr_meta_job *job, int node, enum pbr_pxar_kind kind,
+                   const struct pbr_pxar_meta *meta)
 {
     bool xattrs_supported;
     int rc = apply_owner(job, node, meta);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The real file system as a target of extraction; see target.h. A node is a file descriptor: opened for reading
- * (directories), writing (files) or O_PATH (everything else, the entry itself, never what a symlink points to).
+/* The real file system as a target of extraction; see target.h. A node is a file descriptor: opened
+ * for reading (directories), writing (files) or O_PATH (everything else, the entry itself, never
+ * what a symlink points to).
  *
- * Metadata calls work on the descriptor; on O_PATH ones, where the kernel says EBADF, through /proc/self/fd [EXT-062].
+ * Metadata calls work on the descriptor; on O_PATH ones, where the kernel says EBADF, through
+ * /proc/self/fd [EXT-062].
  *
  * Thread: as target.h. */
 #include "archive/target.h"
@@ -99,7 +101,8 @@ static int fs_open_empty(void *ctx, int dir, const char *name)
 {
     struct stat st;
     (void)ctx;
-    /* O_NONBLOCK: should a fifo have taken the file's place meanwhile, the call must not wait for its other end */
+    /* O_NONBLOCK: should a fifo have taken the file's place meanwhile, the call must not wait for
+     * its other end */
     const int fd = pbr_openat(dir, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
         return -errno;
@@ -130,7 +133,8 @@ static int fs_mknod(void *ctx, int dir, const char *name, uint32_t mode, uint64_
     return result(mknodat(dir, name, mode, (dev_t)dev));
 }
 
-/* The directory that holds the last component of `path`, one component at a time. Each step refuses symlinks. */
+/* The directory that holds the last component of `path`, one component at a time. Each step refuses
+ * symlinks. */
 static int walk_to_parent(int root, const char *path, size_t parent_len)
 {
     char name[NAME_MAX + 1];
@@ -156,7 +160,8 @@ static int open_parent(int root, const char *path, size_t parent_len)
 {
     char parent[PATH_MAX];
     struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+                            .resolve =
+                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
     if (parent_len == 0 || parent_len >= sizeof(parent))
         return walk_to_parent(root, path, parent_len);
     memcpy(parent, path, parent_len);
@@ -166,7 +171,9 @@ static int open_parent(int root, const char *path, size_t parent_len)
         return (int)fd;
     if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
         return -errno;
-    return walk_to_parent(root, path, parent_len); /* old kernel, filtered call, race, no descriptor: its errno counts */
+    return walk_to_parent(
+        root, path,
+        parent_len); /* old kernel, filtered call, race, no descriptor: its errno counts */
 }
 
 static const char *last_component(const char *path)
@@ -199,7 +206,8 @@ static int fs_open_path(void *ctx, int root, const char *path)
     int parent = open_parent(root, path, parent_len_of(path));
     if (parent < 0)
         return parent;
-    const int fd = result(pbr_openat(parent, last_component(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0));
+    const int fd = result(
+        pbr_openat(parent, last_component(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0));
     pbr_close(&parent);
     if (fd < 0)
         return fd;
@@ -258,7 +266,8 @@ static int fs_set_mode(void *ctx, int node, uint32_t mode)
 static int fs_set_mtime(void *ctx, int node, int64_t s, uint32_t ns)
 {
     char path[PROC_PATH_CAP];
-    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = s, .tv_nsec = (long)ns } };
+    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+                                       { .tv_sec = s, .tv_nsec = (long)ns } };
     (void)ctx;
     if (ns >= 1000000000u) /* UTIME_NOW and UTIME_OMIT lie there */
         return -EINVAL;
@@ -343,7 +352,8 @@ struct pbr_target pbr_target_fs(int root_fd)
     return (struct pbr_target){ &fs_ops, NULL, root_fd };
 }
 
-/* Creates the components of `path` one after the other; `copy` is the same text, cut at each '/' in turn. */
+/* Creates the components of `path` one after the other; `copy` is the same text, cut at each '/' in
+ * turn. */
 static int make_path(char *copy, struct pbr_diag *diag)
 {
     for (char *at = copy; *at;) {
@@ -364,7 +374,8 @@ static int make_path(char *copy, struct pbr_diag *diag)
     return PBR_OK;
 }
 
-int pbr_target_fs_open(const struct pbr_env *env, const char *path, struct pbr_target *ret, struct pbr_diag *diag)
+int pbr_target_fs_open(const struct pbr_env *env, const char *path, struct pbr_target *ret,
+                       struct pbr_diag *diag)
 {
     char *copy = pbr_strdup(env, path);
     if (!copy)

@@ -376,7 +376,7 @@ void pbr_http_date(int64_t time_s, char out[30])
     const int64_t month = mp < 10 ? mp + 2 : mp - 10; /* 0 = January */
     const int64_t year = yoe + era * 400 + (month < 2);
 
-    (void)snprintf(out, 30, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[day % 7],
+    (void)snprintf(out, 30, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days[day % 7],
                    (unsigned)(doy - (153 * mp + 2) / 5 + 1) % 100u, months[month], (unsigned)year % 10000u,
                    (unsigned)(second / 3600) % 100u, (unsigned)(second / 60 % 60) % 100u, (unsigned)(second % 60) % 100u);
 }

@@ -3,7 +3,7 @@
 
 All payload is newly written unless `reuse` names an offset for a path (PXAR-204); nothing is
 chunked, and injected payload is only counted (PXAR-205), not written. Races, unreadable files and
-other error recovery are not implemented: errors propagate.
+other error recovery is left out: errors propagate.
 """
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: EXT-041 EXT-045 EXT-061 EXT-081 EXT-090 EXT-091 */
-/* The nth operation of the target, or the nth allocation, fails: extraction ends with the right code, says so, closes all
- * nodes, frees everything, and leaves nothing outside its target. */
+/* The nth operation of the target, or the nth allocation, fails: extraction ends with the right
+ * code, says so, closes all nodes, frees everything, and leaves nothing outside its target. */
 #include "extract_util.h"
 
-/* One of each kind, nested, with attributes, hard link and a hole; all with the caller's own ids. */
+/* One of each kind, nested, with attributes, hard link and a hole; all with the caller's own ids.
+ */
 static void rich_archive(struct arch *a)
 {
     static uint8_t content[20000];
@@ -29,8 +30,9 @@ static void rich_archive(struct arch *a)
     arch_end(a);
 }
 
-static void run(struct outcome *o, struct faulty *f, const struct scratch *s, struct pbr_span archive,
-                struct pbr_extract_opts opts, long nth, bool sticky, int error)
+static void run(struct outcome *o, struct faulty *f, const struct scratch *s,
+                struct pbr_span archive, struct pbr_extract_opts opts, long nth, bool sticky,
+                int error)
 {
     struct test_world world;
     struct pbr_env env = test_env(&world);
@@ -74,7 +76,8 @@ static void every_operation(struct pbr_extract_opts opts, bool sticky, int error
             CHECK(error == EIO || error == EOPNOTSUPP || error == ENOSPC);
             CHECK_INT(o.errors, 0);
         }
-        if (!sticky && o.rc == PBR_E_PARTIAL) { /* one failure costs one entry, or one directory's worth */
+        if (!sticky &&
+            o.rc == PBR_E_PARTIAL) { /* one failure costs one entry, or one directory's worth */
             char *text = get_file(target_path, "z");
             CHECK(text != NULL || strstr(o.said, "entry \"z\"") != NULL);
             free(text);
@@ -131,7 +134,8 @@ static void test_a_full_disk_names_the_partial_file(void **state)
     struct pbr_target_ops ops = *target.ops;
     ops.write_at = write_fails;
     const struct pbr_target full = { &ops, target.ctx, target.root };
-    extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &full, (struct pbr_extract_opts){ .strict = true }, 0);
+    extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &full,
+               (struct pbr_extract_opts){ .strict = true }, 0);
     CHECK_INT(o.rc, PBR_E_IO);
     CHECK_INT(o.diag.os_errno, ENOSPC);
     CHECK_STR(o.incomplete, "/d/sub/deep/f");
@@ -169,7 +173,8 @@ static void test_a_file_whose_closing_fails_is_incomplete(void **state)
     struct pbr_target_ops ops = *target.ops;
     ops.close = close_fails;
     const struct pbr_target full = { &ops, target.ctx, target.root };
-    extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &full, (struct pbr_extract_opts){ 0 }, 0);
+    extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &full, (struct pbr_extract_opts){ 0 },
+               0);
     CHECK_INT(o.rc, PBR_E_PARTIAL);
     CHECK_STR(o.incomplete, "/f");
     CHECK(strstr(o.said, "EDQUOT: ") != NULL);
@@ -192,7 +197,8 @@ static void test_every_failing_allocation_ends_extraction_cleanly(void **state)
         struct faulty f;
         assert_int_equal(pbr_target_fs_open(&env, s.path, &fs, NULL), PBR_OK);
         const struct pbr_target target = faulty_target(&f, fs);
-        extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target, (struct pbr_extract_opts){ 0 }, 1000);
+        extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target,
+                   (struct pbr_extract_opts){ 0 }, 1000);
         CHECK_INT(f.open_nodes, 0);
         const bool done = !o.world.alloc_fault.hit;
         CHECK_INT(o.rc, done ? PBR_OK : PBR_E_NOMEM);

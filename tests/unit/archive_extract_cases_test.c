@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: EXT-004 EXT-020 EXT-021 EXT-022 EXT-023 EXT-024 EXT-025 EXT-026 EXT-027 EXT-028 EXT-029 EXT-035 EXT-036 EXT-040 EXT-043 EXT-046 EXT-047 EXT-048 EXT-091 EXT-092 EXT-093 */
-/* The 177 extractions of testdata/golden/extract.json: one archive into prepared targets with every overwrite option, and
- * with patterns. Result, messages and exit status must be those of the original, but for the rows named in `deviations`,
- * where the original writes outside the target or waits for ever. */
+/* covers: EXT-004 EXT-020 EXT-021 EXT-022 EXT-023 EXT-024 EXT-025 EXT-026 EXT-027 EXT-028 EXT-029
+ * EXT-035 EXT-036 EXT-040 EXT-043 EXT-046 EXT-047 EXT-048 EXT-091 EXT-092 EXT-093 */
+/* The 177 extractions of testdata/golden/extract.json: one archive into prepared targets with every
+ * overwrite option, and with patterns. Result, messages and exit status must be those of the
+ * original, but for the rows named in `deviations`, where the original writes outside the target or
+ * waits for ever. */
 #include <dirent.h>
 #include <jansson.h>
 
@@ -15,7 +17,8 @@ enum { TEXT_CAP = 8192, PRINTED_MAX = 12 /* lines kept in extract.json */ };
 /* Rows of the original that ours must not repeat, and what happens instead. */
 enum instead {
     AS_ORIGINAL,
-    REPLACED, /* the link or fifo is removed, the file restored; nothing outside is touched [EXT-036] */
+    REPLACED, /* the link or fifo is removed, the file restored; nothing outside is touched
+                 [EXT-036] */
     REFUSED,  /* the link is not entered; nothing outside is touched [EXT-035] */
 };
 
@@ -114,7 +117,11 @@ static void prepare(const struct run *r)
 
 static const char *type_of(mode_t mode)
 {
-    return S_ISDIR(mode) ? "dir" : S_ISREG(mode) ? "file" : S_ISLNK(mode) ? "symlink" : S_ISFIFO(mode) ? "fifo" : "?";
+    return S_ISDIR(mode)    ? "dir"
+           : S_ISREG(mode)  ? "file"
+           : S_ISLNK(mode)  ? "symlink"
+           : S_ISFIFO(mode) ? "fifo"
+                            : "?";
 }
 
 static const char *want_text(json_t *node, const char *key)
@@ -122,7 +129,8 @@ static const char *want_text(json_t *node, const char *key)
     return json_string_value(json_object_get(node, key));
 }
 
-static void check_content(const char *dir, json_t *node, const char *name, const struct stat *st, const char *outside)
+static void check_content(const char *dir, json_t *node, const char *name, const struct stat *st,
+                          const char *outside)
 {
     const char *content = want_text(node, "content");
     const char *link_target = want_text(node, "target");
@@ -138,7 +146,8 @@ static void check_content(const char *dir, json_t *node, const char *name, const
         assert_true(asprintf(&path, "%s/%s", dir, name) > 0);
         assert_true(readlink(path, got, sizeof(got) - 1) > 0);
         const bool leads_out = strncmp(link_target, "OUTSIDE", 7) == 0;
-        assert_true(asprintf(&want, "%s%s", leads_out ? outside : "", link_target + (leads_out ? 7 : 0)) > 0);
+        assert_true(asprintf(&want, "%s%s", leads_out ? outside : "",
+                             link_target + (leads_out ? 7 : 0)) > 0);
         CHECK_STR(got, want);
         free(want);
         free(path);
@@ -216,7 +225,8 @@ static void read_options(struct run *r)
         const char *value = json_string_value(json_array_get(options, i + 1));
         const bool all = strcmp(key, "--overwrite") == 0;
         if (strcmp(key, "--pattern") == 0)
-            assert_int_equal(pbr_pattern_list_add(&r->patterns, pbr_span_str(value), true, false, NULL), PBR_OK);
+            assert_int_equal(
+                pbr_pattern_list_add(&r->patterns, pbr_span_str(value), true, false, NULL), PBR_OK);
         r->opts.allow_existing_dirs |= strcmp(key, "--allow-existing-dirs") == 0;
         r->opts.strict |= strcmp(key, "--strict") == 0;
         r->opts.overwrite_files |= all || strcmp(key, "--overwrite-files") == 0;
@@ -230,15 +240,16 @@ static bool has_option(json_t *row, const char *name)
 {
     size_t i;
     json_t *option;
-    json_array_foreach(json_object_get(row, "options"), i, option) if (strcmp(json_string_value(option), name) == 0)
-        return true;
+    json_array_foreach(json_object_get(row, "options"), i,
+                       option) if (strcmp(json_string_value(option), name) == 0) return true;
     return false;
 }
 
 static enum instead instead_of(json_t *row)
 {
     for (size_t i = 0; i < sizeof(deviations) / sizeof(deviations[0]); i++)
-        if (strcmp(want_text(row, "before"), deviations[i].before) == 0 && has_option(row, deviations[i].option))
+        if (strcmp(want_text(row, "before"), deviations[i].before) == 0 &&
+            has_option(row, deviations[i].option))
             return deviations[i].instead;
     return AS_ORIGINAL;
 }
@@ -270,8 +281,10 @@ static void check_printed(json_t *printed, const struct outcome *o)
     json_array_foreach(printed, i, want)
     {
         const size_t len = strcspn(line, "\n");
-        if (len != strlen(json_string_value(want)) || memcmp(line, json_string_value(want), len) != 0) {
-            print_error("line %zu: \"%.*s\", want \"%s\"\n", i, (int)len, line, json_string_value(want));
+        if (len != strlen(json_string_value(want)) ||
+            memcmp(line, json_string_value(want), len) != 0) {
+            print_error("line %zu: \"%.*s\", want \"%s\"\n", i, (int)len, line,
+                        json_string_value(want));
             fail();
         }
         line += len + (line[len] == '\n');
@@ -284,8 +297,9 @@ static json_t *find_row(json_t *rows, const char *before)
 {
     size_t i;
     json_t *row;
-    json_array_foreach(rows, i, row) if (strcmp(want_text(row, "before"), before) == 0 &&
-                                         json_array_size(json_object_get(row, "options")) == 0) return row;
+    json_array_foreach(rows, i,
+                       row) if (strcmp(want_text(row, "before"), before) == 0 &&
+                                json_array_size(json_object_get(row, "options")) == 0) return row;
     fail_msg("no row \"%s\"", before);
     return NULL;
 }
@@ -317,16 +331,23 @@ static void check_row(const struct run *r, json_t *rows, const struct outcome *o
 }
 
 /* The same entries as a split archive. */
-static int copy_entry(struct pbr_reader *in, const struct pbr_pxar_entry *e, struct pbr_pxar_enc *enc)
+static int copy_entry(struct pbr_reader *in, const struct pbr_pxar_entry *e,
+                      struct pbr_pxar_enc *enc)
 {
     struct pbr_span piece;
-    static const uint64_t first = 56; /* of a hard link only the distance is kept; extraction ignores it [EXT-037] */
+    static const uint64_t first =
+        56; /* of a hard link only the distance is kept; extraction ignores it [EXT-037] */
     switch (e->kind) {
-    case PBR_KIND_DIR: return pbr_pxar_enc_dir_enter(enc, e->name, &e->meta, NULL);
-    case PBR_KIND_SYMLINK: return pbr_pxar_enc_symlink(enc, e->name, &e->meta, e->target, NULL);
-    case PBR_KIND_HARDLINK: return pbr_pxar_enc_hardlink(enc, e->name, e->target, first, NULL);
-    case PBR_KIND_FILE: break;
-    default: return pbr_pxar_enc_special(enc, e->name, &e->meta, NULL);
+    case PBR_KIND_DIR:
+        return pbr_pxar_enc_dir_enter(enc, e->name, &e->meta, NULL);
+    case PBR_KIND_SYMLINK:
+        return pbr_pxar_enc_symlink(enc, e->name, &e->meta, e->target, NULL);
+    case PBR_KIND_HARDLINK:
+        return pbr_pxar_enc_hardlink(enc, e->name, e->target, first, NULL);
+    case PBR_KIND_FILE:
+        break;
+    default:
+        return pbr_pxar_enc_special(enc, e->name, &e->meta, NULL);
     }
     int rc = pbr_pxar_enc_file(enc, e->name, &e->meta, e->size, NULL, NULL);
     while (rc == PBR_OK) {
@@ -338,7 +359,8 @@ static int copy_entry(struct pbr_reader *in, const struct pbr_pxar_entry *e, str
     return rc == PBR_OK ? pbr_pxar_enc_file_end(enc, NULL) : rc;
 }
 
-static void split_archive(const struct pbr_env *env, struct pbr_span v1, struct pbr_buf *meta, struct pbr_buf *payload)
+static void split_archive(const struct pbr_env *env, struct pbr_span v1, struct pbr_buf *meta,
+                          struct pbr_buf *payload)
 {
     struct pbr_stream_mem mem = { .in = v1 };
     struct pbr_stream stream = pbr_stream_mem(&mem);
@@ -350,7 +372,9 @@ static void split_archive(const struct pbr_env *env, struct pbr_span v1, struct 
     do {
         assert_int_equal(pbr_reader_next(in, &ev, NULL), PBR_OK);
         if (ev.ev == PBR_PXAR_EV_ENTRY && !enc)
-            assert_int_equal(pbr_pxar_enc_new(env, &meta_sink, &payload_sink, NULL, &ev.entry.meta, &enc, NULL), PBR_OK);
+            assert_int_equal(
+                pbr_pxar_enc_new(env, &meta_sink, &payload_sink, NULL, &ev.entry.meta, &enc, NULL),
+                PBR_OK);
         else if (ev.ev == PBR_PXAR_EV_ENTRY)
             assert_int_equal(copy_entry(in, &ev.entry, enc), PBR_OK);
         else if (ev.ev == PBR_PXAR_EV_DIR_END && ev.depth > 0)
@@ -377,7 +401,8 @@ static void run_row(json_t *rows, json_t *row, struct pbr_span archive)
     assert_int_equal(pbr_target_fs_open(&r.env, r.target, &target, NULL), PBR_OK);
     if (json_is_true(json_object_get(row, "split")))
         split_archive(&r.env, archive, &meta, &payload);
-    extract_to(&o, meta.len ? pbr_buf_span(&meta) : archive, pbr_buf_span(&payload), &target, r.opts, 0);
+    extract_to(&o, meta.len ? pbr_buf_span(&meta) : archive, pbr_buf_span(&payload), &target,
+               r.opts, 0);
     pbr_target_close(&target);
     check_row(&r, rows, &o);
     pbr_pattern_list_release(&r.patterns);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: EXT-011 EXT-012 EXT-014 EXT-044 EXT-060 EXT-061 EXT-062 EXT-064 EXT-066 EXT-069 EXT-070 EXT-075 EXT-077 EXT-078 EXT-102 */
-/* Every golden archive is extracted; what came out is compared by the independent Python reader and walker with the archive
- * and with the tree that the archive was made of (golden_extract_compare.py). */
+/* covers: EXT-011 EXT-012 EXT-014 EXT-044 EXT-060 EXT-061 EXT-062 EXT-064 EXT-066 EXT-069 EXT-070
+ * EXT-075 EXT-077 EXT-078 EXT-102 */
+/* Every golden archive is extracted; what came out is compared by the independent Python reader and
+ * walker with the archive and with the tree that the archive was made of
+ * (golden_extract_compare.py). */
 #include <dirent.h>
 
 #include "extract_util.h"
@@ -88,7 +90,8 @@ static void compare_all(size_t step)
     assert_int_equal(mkdir(trees, 0755), 0);
     const unsigned nr = extract_all(extracted, step);
     CHECK(nr >= 80);
-    const char *const argv[] = { "/usr/bin/python3", "tests/unit/golden_extract_compare.py", extracted, trees, NULL };
+    const char *const argv[] = { "/usr/bin/python3", "tests/unit/golden_extract_compare.py",
+                                 extracted, trees, NULL };
     CHECK_INT(run_program(argv), 0);
     free(extracted);
     free(trees);
@@ -145,7 +148,8 @@ static void test_zero_blocks_are_not_written(void **state)
         arch_end(&a);
         assert_int_equal(pbr_target_fs_open(&env, s.path, &fs, NULL), PBR_OK);
         const struct pbr_target target = faulty_target(&f, fs);
-        extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target, (struct pbr_extract_opts){ 0 }, steps[i]);
+        extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target,
+                   (struct pbr_extract_opts){ 0 }, steps[i]);
         CHECK_INT(o.rc, PBR_OK);
         CHECK_U64(o.stats.bytes, sizeof(content) + 70000 + 8192);
         CHECK(stat_in(s.path, "mixed", &st));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: EXT-030 EXT-033 EXT-034 EXT-035 EXT-036 EXT-038 EXT-042 EXT-043 EXT-045 EXT-050 EXT-051 EXT-065 EXT-090 EXT-091 EXT-093 */
+/* covers: EXT-030 EXT-033 EXT-034 EXT-035 EXT-036 EXT-038 EXT-042 EXT-043 EXT-045 EXT-050 EXT-051
+ * EXT-065 EXT-090 EXT-091 EXT-093 */
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
@@ -8,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "extract_util.h"
+#include "format/pattern.h"
 
 /* Scratch with `target` (not yet there) and `outside/victim`, which no archive may reach. */
 struct place {
@@ -72,7 +74,8 @@ static void hardlink_case(const char *path, size_t path_len, const char *rule)
     arch_hardlink(&a, "link", path, path_len);
     arch_text(&a, "zlast", "2");
     arch_end(&a);
-    extract_dir(&o, pbr_buf_span(&a.out), p.target, (struct pbr_extract_opts){ .overwrite_hardlinks = true });
+    extract_dir(&o, pbr_buf_span(&a.out), p.target,
+                (struct pbr_extract_opts){ .overwrite_hardlinks = true });
     if (rule[0] == 'P') {
         CHECK_INT(o.rc, PBR_E_FORMAT);
         CHECK_STR(o.diag.rule, rule);
@@ -98,7 +101,8 @@ static void test_hard_links_never_reach_outside(void **state)
     hardlink_case("", 0, "EXT-034");
     hardlink_case("fi\0rst", 6, "PXAR-073"); /* by the decoder */
     hardlink_case("/etc/passwd", 11, "EXT-033");
-    hardlink_case("out/victim", 10, ""); /* through a symlink of the archive: the operating system says no */
+    hardlink_case("out/victim", 10,
+                  ""); /* through a symlink of the archive: the operating system says no */
     hardlink_case("first/x", 7, "");
 }
 
@@ -175,7 +179,9 @@ static void test_a_symlink_is_never_entered_as_a_directory(void **state)
     extract_dir(&o, pbr_buf_span(&a.out), p.target,
                 (struct pbr_extract_opts){ .allow_existing_dirs = true, .overwrite_files = true });
     CHECK_INT(o.rc, PBR_E_PARTIAL);
-    CHECK_INT(o.stats.failed, 4); /* the directory and each entry below it, once, and nothing at the end [EXT-093] */
+    CHECK_INT(
+        o.stats.failed,
+        4); /* the directory and each entry below it, once, and nothing at the end [EXT-093] */
     CHECK_INT(o.errors, 4);
     CHECK_STR(o.last_rule, "EXT-035");
     CHECK_INT(o.stats.dirs, 1);
@@ -204,7 +210,8 @@ static void test_overwriting_a_file_never_writes_through_a_link(void **state)
     arch_entry(&a, PBR_MODE_FIFO | 0600);
     arch_text(&a, "h", "no waiting for a reader");
     arch_end(&a);
-    extract_dir(&o, pbr_buf_span(&a.out), p.target, (struct pbr_extract_opts){ .overwrite_files = true });
+    extract_dir(&o, pbr_buf_span(&a.out), p.target,
+                (struct pbr_extract_opts){ .overwrite_files = true });
     CHECK_INT(o.rc, PBR_OK);
     check_text(p.target, "f", "new");
     check_text(p.target, "g", "new");
@@ -231,7 +238,8 @@ static void test_overwriting_leaves_other_names_of_the_old_file_alone(void **sta
     arch_root(&a);
     arch_text(&a, "f", "new");
     arch_end(&a);
-    extract_dir(&o, pbr_buf_span(&a.out), p.target, (struct pbr_extract_opts){ .overwrite_files = true });
+    extract_dir(&o, pbr_buf_span(&a.out), p.target,
+                (struct pbr_extract_opts){ .overwrite_files = true });
     CHECK_INT(o.rc, PBR_OK);
     check_text(p.target, "f", "new");
     arch_release(&a);
@@ -252,7 +260,8 @@ static void test_a_second_entry_of_the_same_name_fails_or_overwrites(void **stat
         arch_text(&a, "f", "the longer first text");
         arch_text(&a, "f", "second");
         arch_end(&a);
-        extract_dir(&o, pbr_buf_span(&a.out), p.target, (struct pbr_extract_opts){ .overwrite_files = overwrite });
+        extract_dir(&o, pbr_buf_span(&a.out), p.target,
+                    (struct pbr_extract_opts){ .overwrite_files = overwrite });
         CHECK_INT(o.rc, overwrite ? PBR_OK : PBR_E_PARTIAL);
         check_text(p.target, "f", overwrite ? "second" : "the longer first text");
         arch_release(&a);
@@ -274,7 +283,8 @@ static void name_case(const void *name, size_t len)
     arch_item(&a, PBR_PXAR_PAYLOAD, "evil", 4);
     arch_text(&a, "later", "l");
     arch_end(&a);
-    extract_dir(&o, pbr_buf_span(&a.out), p.target, (struct pbr_extract_opts){ .overwrite_files = true });
+    extract_dir(&o, pbr_buf_span(&a.out), p.target,
+                (struct pbr_extract_opts){ .overwrite_files = true });
     CHECK(o.rc == PBR_E_FORMAT || (len > PBR_NAME_MAX && o.rc == PBR_E_LIMIT));
     check_text(p.target, "before", "b");
     CHECK(!stat_in(p.target, "later", &st)); /* fatal, also when errors of entries are not */
@@ -317,12 +327,13 @@ static void test_a_name_longer_than_the_file_system_allows_is_an_error_of_its_en
     place_remove(&p);
 }
 
+/* With names of eight bytes, so that paths soon are longer than the system's limit. */
 static void deep_archive(struct arch *a, unsigned levels)
 {
     arch_init(a);
     arch_root(a);
     for (unsigned i = 0; i < levels; i++)
-        arch_dir(a, "d");
+        arch_dir(a, "directry");
     arch_text(a, "leaf", "bottom");
     for (unsigned i = 0; i < levels; i++)
         arch_end(a);
@@ -340,21 +351,21 @@ static void test_deep_trees_are_extracted_with_few_descriptors(void **state)
     struct pbr_target fs, target;
     struct arch a;
     struct outcome o = { .world = { .alloc_fault = { .nth = -1 } } };
-    deep_archive(&a, 4000);
+    deep_archive(&a, 1100);
     assert_int_equal(pbr_target_fs_open(&env, p.target, &fs, NULL), PBR_OK);
     target = faulty_target(&f, fs);
     extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target,
                (struct pbr_extract_opts){ .open_dirs_max = 10 }, 0);
     CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(o.stats.dirs, 4001);
+    CHECK_INT(o.stats.dirs, 1101);
     CHECK_INT(o.stats.files, 2);
     CHECK_INT(f.open_nodes, 0);
     CHECK(f.most_open <= 12); /* budget, the one just opened, and a file */
     check_text(p.target, "zlast", "top");
     int dir = open(p.target, O_RDONLY | O_DIRECTORY);
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 1100; i++) {
         struct stat st;
-        const int next = openat(dir, "d", O_RDONLY | O_DIRECTORY);
+        const int next = openat(dir, "directry", O_RDONLY | O_DIRECTORY);
         assert_true(next >= 0);
         assert_int_equal(fstat(next, &st), 0);
         if ((st.st_mode & 07777) != 0750 || st.st_mtim.tv_sec != 1700000000)
@@ -373,11 +384,20 @@ static void test_absurd_nesting_is_refused_by_the_limit(void **state)
 {
     (void)state;
     struct place p = place_make();
+    struct test_world world;
+    struct pbr_env env = test_env(&world);
+    struct pbr_pattern_list nothing; /* the limit holds all the same, and nothing is created */
     struct arch a;
     struct outcome o;
     deep_archive(&a, 10000);
-    extract_dir(&o, pbr_buf_span(&a.out), p.target, (struct pbr_extract_opts){ 0 });
+    pbr_pattern_list_init(&nothing, &env);
+    assert_int_equal(pbr_pattern_list_add(&nothing, pbr_span_str("nothing"), true, false, NULL),
+                     PBR_OK);
+    extract_dir(&o, pbr_buf_span(&a.out), p.target,
+                (struct pbr_extract_opts){ .patterns = &nothing });
     CHECK_INT(o.rc, PBR_E_LIMIT);
+    CHECK_INT(o.stats.dirs, 1);
+    pbr_pattern_list_release(&nothing);
     arch_release(&a);
     place_remove(&p);
 }
@@ -404,7 +424,8 @@ static void test_a_directory_moved_away_meanwhile_ends_extraction(void **state)
     struct pbr_target_ops ops = *target.ops;
     ops.open_up = open_root_instead;
     struct pbr_target moved = { &ops, &target.root, target.root };
-    extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &moved, (struct pbr_extract_opts){ .open_dirs_max = 2 }, 0);
+    extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &moved,
+               (struct pbr_extract_opts){ .open_dirs_max = 2 }, 0);
     CHECK_INT(o.rc, PBR_E_STATE);
     CHECK_STR(o.diag.rule, "EXT-032");
     pbr_target_close(&target);
@@ -465,7 +486,8 @@ static void test_mode_bits_beyond_the_permissions_are_an_error(void **state)
     CHECK(!stat_in(p.target, "d", &st));
     CHECK(stat_in(p.target, "f", &st));
     CHECK_INT(st.st_mode & 07777, 0600);
-    CHECK_INT(st.st_mtim.tv_sec, 1700000000); /* the steps after the failed one were done [EXT-081] */
+    CHECK_INT(st.st_mtim.tv_sec,
+              1700000000); /* the steps after the failed one were done [EXT-081] */
     check_text(p.target, "f", "content");
     arch_release(&a);
     place_remove(&p);
@@ -474,7 +496,8 @@ static void test_mode_bits_beyond_the_permissions_are_an_error(void **state)
 static void test_a_time_that_is_none_is_an_error(void **state)
 {
     (void)state;
-    static const uint32_t values[] = { 1000000000, 0x3fffffff /* UTIME_NOW */, 0x3ffffffe /* UTIME_OMIT */, UINT32_MAX };
+    static const uint32_t values[] = { 1000000000, 0x3fffffff /* UTIME_NOW */,
+                                       0x3ffffffe /* UTIME_OMIT */, UINT32_MAX };
     for (size_t i = 0; i < 4; i++) {
         struct place p = place_make();
         struct arch a;
@@ -482,12 +505,15 @@ static void test_a_time_that_is_none_is_an_error(void **state)
         arch_init(&a);
         arch_root(&a);
         arch_name(&a, "f");
-        arch_entry_full(&a, PBR_MODE_REG | 0644, 0, 1700000000, values[i]);
+        arch_entry_full(&a, PBR_MODE_REG | 0644 | 0x40000, 0, 1700000000,
+                        values[i]); /* a second fault: the mode */
         arch_item(&a, PBR_PXAR_PAYLOAD, "content", 7);
         arch_end(&a);
         extract_dir(&o, pbr_buf_span(&a.out), p.target, (struct pbr_extract_opts){ 0 });
         CHECK_INT(o.rc, PBR_E_PARTIAL);
-        CHECK_INT(o.stats.failed, 1);
+        CHECK_INT(o.errors, 2);
+        CHECK_INT(o.stats.failed, 1); /* two errors of one entry */
+        CHECK_STR(o.last_rule, "EXT-077");
         arch_release(&a);
         place_remove(&p);
     }
@@ -496,7 +522,8 @@ static void test_a_time_that_is_none_is_an_error(void **state)
 static void test_attributes_that_are_not_for_archives_are_left_out(void **state)
 {
     (void)state;
-    static const char bad[][32] = { "security.selinux", "system.posix_acl_access", "btrfs.compression", "user", "" };
+    static const char bad[][32] = { "security.selinux", "system.posix_acl_access",
+                                    "btrfs.compression", "user", "" };
     struct place p = place_make();
     struct arch a;
     struct outcome o;
@@ -569,7 +596,8 @@ static void test_strict_ends_with_the_first_error(void **state)
     extract_dir(&o, pbr_buf_span(&a.out), p.target, (struct pbr_extract_opts){ .strict = true });
     CHECK_INT(o.rc, PBR_E_IO);
     CHECK_INT(o.diag.os_errno, EEXIST);
-    CHECK_STR(o.diag.text, "encountered unexpected error during extraction: error at entry \"f\": failed to extract file: "
+    CHECK_STR(o.diag.text, "encountered unexpected error during extraction: error at entry \"f\": "
+                           "failed to extract file: "
                            "failed to create file \"f\": EEXIST: File exists");
     CHECK_INT(o.notes, 1);
     CHECK(!stat_in(p.target, "d/g", &st));
@@ -636,6 +664,95 @@ static void test_immutable_files_get_their_hard_links_first(void **state)
     place_remove(&p);
 }
 
+/* A target with inode flags whatever the file system: counts how often IMMUTABLE is set, or refuses
+ * it. */
+struct flag_target {
+    struct pbr_target_ops ops;
+    unsigned immutable_nr;
+    bool refuse;
+};
+
+static int get_no_flags(void *ctx, int node, uint32_t *ret)
+{
+    (void)ctx;
+    (void)node;
+    *ret = 0;
+    return 0;
+}
+
+static int set_counted_flags(void *ctx, int node, uint32_t bits)
+{
+    struct flag_target *t = ctx; /* the real operations ignore ctx */
+    (void)node;
+    if ((bits & FS_IMMUTABLE_FL) && t->refuse)
+        return -EPERM;
+    t->immutable_nr += (bits & FS_IMMUTABLE_FL) != 0;
+    return 0;
+}
+
+/* "f" is immutable and, with `replaced`, a later entry makes it a second name of "g", which is not.
+ */
+static void late_flag_case(struct flag_target *t, struct outcome *o, bool replaced, bool strict)
+{
+    struct place p = place_make();
+    struct test_world world;
+    struct pbr_env env = test_env(&world);
+    struct pbr_target fs;
+    struct arch a;
+    arch_init(&a);
+    arch_root(&a);
+    arch_dir(&a, "d");
+    arch_name(&a, "f");
+    arch_entry_full(&a, PBR_MODE_REG | 0644, 0x00400000 /* IMMUTABLE */, 1700000000, 0);
+    arch_item(&a, PBR_PXAR_PAYLOAD, "content", 7);
+    arch_text(&a, "g", "other");
+    if (replaced)
+        arch_hardlink(&a, "f", "d/g", 3);
+    arch_end(&a);
+    arch_end(&a);
+    assert_int_equal(pbr_target_fs_open(&env, p.target, &fs, NULL), PBR_OK);
+    t->ops = *fs.ops;
+    t->ops.get_inode_flags = get_no_flags;
+    t->ops.set_inode_flags = set_counted_flags;
+    const struct pbr_target target = { &t->ops, t, fs.root };
+    *o = (struct outcome){ .world = { .alloc_fault = { .nth = -1 } } };
+    extract_to(o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target,
+               (struct pbr_extract_opts){ .strict = strict, .overwrite_hardlinks = true }, 0);
+    pbr_target_close(&fs);
+    arch_release(&a);
+    place_remove(&p);
+}
+
+static void test_late_flags_reach_only_the_file_they_belong_to(void **state)
+{
+    (void)state;
+    struct flag_target t = { .refuse = false };
+    struct outcome o;
+    late_flag_case(&t, &o, false, false);
+    CHECK_INT(o.rc, PBR_OK);
+    CHECK_INT(t.immutable_nr, 1);
+    t = (struct flag_target){ .refuse = false };
+    late_flag_case(&t, &o, true, false);
+    CHECK_INT(t.immutable_nr, 0);
+    CHECK_INT(o.rc, PBR_E_PARTIAL);
+    CHECK(strstr(o.said, "error at \"/d/f\"") && strstr(o.said, "ESTALE: "));
+}
+
+static void test_late_flags_that_are_refused_are_errors(void **state)
+{
+    (void)state;
+    struct flag_target t = { .refuse = true };
+    struct outcome o;
+    late_flag_case(&t, &o, false, false);
+    CHECK_INT(o.rc, PBR_E_PARTIAL);
+    CHECK_INT(o.stats.failed, 1);
+    CHECK(strstr(o.said, "error at \"/d/f\"") &&
+          strstr(o.said, "failed to set inode flags\n    3: EPERM: "));
+    late_flag_case(&t, &o, false, true);
+    CHECK_INT(o.rc, PBR_E_IO);
+    CHECK_INT(o.diag.os_errno, EPERM);
+}
+
 /* From here on openat2 does not exist for this process, as on kernels before 5.6. */
 static bool forbid_openat2(void)
 {
@@ -645,8 +762,10 @@ static bool forbid_openat2(void)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    const struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+    const struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]),
+                                        .filter = filter };
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
 static const char again[] = "PBR_TEST_WITHOUT_OPENAT2";
@@ -690,6 +809,8 @@ int main(void)
         cmocka_unit_test(test_symlinks_that_cannot_be_are_refused),
         cmocka_unit_test(test_strict_ends_with_the_first_error),
         cmocka_unit_test(test_immutable_files_get_their_hard_links_first),
+        cmocka_unit_test(test_late_flags_reach_only_the_file_they_belong_to),
+        cmocka_unit_test(test_late_flags_that_are_refused_are_errors),
         cmocka_unit_test(test_all_of_it_holds_without_openat2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

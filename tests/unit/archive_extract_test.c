@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: EXT-004 EXT-012 EXT-013 EXT-014 EXT-015 EXT-020 EXT-041 EXT-045 EXT-049 EXT-062 EXT-069 EXT-080 EXT-081 EXT-090 EXT-092 EXT-093 EXT-095 EXT-100 EXT-101 EXT-110 EXT-111 PXAR-243 PXAR-244 */
+/* covers: EXT-004 EXT-012 EXT-013 EXT-014 EXT-015 EXT-020 EXT-041 EXT-045 EXT-049 EXT-062 EXT-069
+ * EXT-080 EXT-081 EXT-090 EXT-092 EXT-093 EXT-095 EXT-100 EXT-101 EXT-110 EXT-111 PXAR-243 PXAR-244
+ */
 #include <sys/xattr.h>
 
 #include "archive/create.h"
@@ -107,7 +109,8 @@ static void test_without_permissions_umask_and_creation_modes_stay(void **state)
     struct outcome o;
     const mode_t mask = umask(027);
     mixed_archive(&a);
-    extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ .without = PBR_FEATURE_PERMISSIONS });
+    extract_dir(&o, pbr_buf_span(&a.out), s.path,
+                (struct pbr_extract_opts){ .without = PBR_FEATURE_PERMISSIONS });
     umask(mask);
     CHECK_INT(o.rc, PBR_OK);
     CHECK_INT(mode_of(s.path, "closed"), 0550); /* as if created with 0555 [EXT-040] */
@@ -164,8 +167,10 @@ static void test_errors_of_devices_can_be_ignored(void **state)
     device_archive(&a, PBR_MODE_CHAR | 0666);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ .strict = true });
     CHECK_INT(o.rc, PBR_E_IO);
-    CHECK_STR(o.diag.text, "encountered unexpected error during extraction: error at entry \"dev\": failed to extract "
-                           "device: failed to create device node: File exists (os error 17)");
+    CHECK_STR(
+        o.diag.text,
+        "encountered unexpected error during extraction: error at entry \"dev\": failed to extract "
+        "device: failed to create device node: File exists (os error 17)");
     extract_dir(&o, pbr_buf_span(&a.out), s.path,
                 (struct pbr_extract_opts){ .strict = true, .ignore_device_errors = true });
     CHECK_INT(o.rc, PBR_OK);
@@ -226,11 +231,15 @@ static void test_what_is_not_permitted_costs_only_itself(void **state)
     ops.set_owner = not_permitted_owner;
     ops.mknod = not_permitted_node;
     const struct pbr_target limited = { &ops, target.ctx, target.root };
-    extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &limited, (struct pbr_extract_opts){ 0 }, 0);
+    extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &limited,
+               (struct pbr_extract_opts){ 0 }, 0);
     CHECK_INT(o.rc, PBR_E_PARTIAL);
-    CHECK_INT(o.stats.failed, 5); /* fifo, socket; owners of file, directory, root: once per entry */
+    CHECK_INT(o.stats.failed,
+              5); /* fifo, socket; owners of file, directory, root: once per entry */
     CHECK_INT(o.errors, 5);
-    CHECK(strstr(o.said, "failed to leave directory\n    2: failed to set ownership\n    3: EPERM: ") != NULL);
+    CHECK(strstr(o.said,
+                 "failed to leave directory\n    2: failed to set ownership\n    3: EPERM: ") !=
+          NULL);
     check_text(s.path, "closed/inside", "text");
     CHECK_INT(mode_of(s.path, "closed"), 0555);
     CHECK_INT(mode_of(s.path, "closed/inside"), 0640);
@@ -286,7 +295,8 @@ static void test_progress_can_cancel(void **state)
         struct pbr_env env = test_env(&world);
         struct pbr_target target;
         assert_int_equal(pbr_target_fs_open(&env, s.path, &target, NULL), PBR_OK);
-        extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target, (struct pbr_extract_opts){ 0 }, 65536);
+        extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target,
+                   (struct pbr_extract_opts){ 0 }, 65536);
         CHECK_INT(o.rc, PBR_E_CANCELED);
         CHECK_STR(o.incomplete, at > 1 ? "/large" : "");
         pbr_target_close(&target);
@@ -333,7 +343,8 @@ static void test_a_prelude_file_is_created_exclusively_unless_overwriting(void *
     const struct scratch s = scratch_make();
     struct pbr_diag diag = { 0 };
     char *path = scratch_path(&s, "prelude");
-    CHECK_INT(pbr_extract_prelude_to_file(path, false, pbr_span_str("a long first text"), &diag), PBR_OK);
+    CHECK_INT(pbr_extract_prelude_to_file(path, false, pbr_span_str("a long first text"), &diag),
+              PBR_OK);
     CHECK_INT(pbr_extract_prelude_to_file(path, false, pbr_span_str("second"), &diag), PBR_E_EXIST);
     check_text(s.path, "prelude", "a long first text");
     CHECK_INT(pbr_extract_prelude_to_file(path, true, pbr_span_str("third"), NULL), PBR_OK);
@@ -370,7 +381,8 @@ static void test_a_payload_header_that_does_not_fit_costs_one_file(void **state)
     }
     arch_end(&a);
     assert_int_equal(pbr_target_fs_open(&env, s.path, &target, NULL), PBR_OK);
-    extract_to(&o, pbr_buf_span(&a.out), pbr_buf_span(&p.out), &target, (struct pbr_extract_opts){ 0 }, 0);
+    extract_to(&o, pbr_buf_span(&a.out), pbr_buf_span(&p.out), &target,
+               (struct pbr_extract_opts){ 0 }, 0);
     CHECK_INT(o.rc, PBR_E_PARTIAL);
     CHECK_STR(o.incomplete, "/a");
     CHECK_STR(o.last_rule, "PXAR-243");
@@ -426,7 +438,8 @@ static void pattern_case(const char *const *patterns, const char *want)
     arch_end(&a);
     pbr_pattern_list_init(&list, &env);
     for (; *patterns; patterns++)
-        assert_int_equal(pbr_pattern_list_add(&list, pbr_span_str(*patterns), true, false, NULL), PBR_OK);
+        assert_int_equal(pbr_pattern_list_add(&list, pbr_span_str(*patterns), true, false, NULL),
+                         PBR_OK);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ .patterns = &list });
     CHECK_INT(o.rc, PBR_OK);
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -434,7 +447,8 @@ static void pattern_case(const char *const *patterns, const char *want)
         if (!stat_in(s.path, paths[i], &st))
             continue;
         (void)snprintf(found + strlen(found), sizeof(found) - strlen(found), " %s", paths[i]);
-        CHECK_INT(st.st_mtim.tv_sec, 1700000000); /* directories made on demand get their metadata too [EXT-026] */
+        CHECK_INT(st.st_mtim.tv_sec,
+                  1700000000); /* directories made on demand get their metadata too [EXT-026] */
         CHECK_INT(st.st_mode & 07777, S_ISDIR(st.st_mode) ? 0750 : 0640);
     }
     CHECK_STR(found, want);
@@ -451,9 +465,9 @@ static void test_patterns_select_as_the_state_of_each_directory_says(void **stat
     pattern_case((const char *const[]){ "a", "!b", NULL }, " a a/g");
     pattern_case((const char *const[]){ "a", "!b", "f", NULL }, " a a/b a/b/c a/b/c/f a/g");
     pattern_case((const char *const[]){ "c", NULL }, " a a/b a/b/c a/b/c/f");
-    pattern_case((const char *const[]){ "e", NULL }, "");   /* [EXT-025] */
+    pattern_case((const char *const[]){ "e", NULL }, ""); /* [EXT-025] */
     pattern_case((const char *const[]){ "**", NULL }, " a a/b a/b/c a/b/c/f a/g z");
-    pattern_case((const char *const[]){ "z/", NULL }, "");  /* directories only */
+    pattern_case((const char *const[]){ "z/", NULL }, ""); /* directories only */
     pattern_case((const char *const[]){ "/a/g", "z", NULL }, " a a/g z");
     pattern_case((const char *const[]){ "!a", NULL }, "");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: EXT-042 EXT-060 EXT-063 EXT-064 EXT-065 EXT-066 EXT-067 EXT-068 EXT-069 EXT-070 EXT-071 EXT-072 EXT-074 EXT-075 EXT-076 EXT-077 EXT-078 EXT-079 EXT-080 EXT-081 CRT-115 CRT-122 */
+/* covers: EXT-042 EXT-060 EXT-063 EXT-064 EXT-065 EXT-066 EXT-067 EXT-068 EXT-069 EXT-070 EXT-071
+ * EXT-072 EXT-074 EXT-075 EXT-076 EXT-077 EXT-078 EXT-079 EXT-080 EXT-081 CRT-115 CRT-122 */
 #include <errno.h>
 
 #include "archive/meta_apply.h"
@@ -117,13 +118,15 @@ static const struct pbr_pxar_xattr xattrs[] = {
     { { (const uint8_t *)"security.selinux", 16 }, { (const uint8_t *)"x", 1 } },
     { { (const uint8_t *)"trusted.b", 9 }, { NULL, 0 } },
 };
-static const struct pbr_pxar_acl_id users[] = { { 1000, 4 }, { 1001, UINT64_C(0xfffffffffffffff6) } };
+static const struct pbr_pxar_acl_id users[] = { { 1000, 4 },
+                                                { 1001, UINT64_C(0xfffffffffffffff6) } };
 static const struct pbr_pxar_acl_id groups[] = { { UINT64_C(0x1000007d0), 5 } };
 
 static struct pbr_pxar_meta full_meta(void)
 {
     return (struct pbr_pxar_meta){ .mode = PBR_MODE_REG | 06750,
-                                   .flags = 0x00520000 | 0x2000, /* NODUMP, IMMUTABLE, NOATIME, HIDDEN */
+                                   .flags =
+                                       0x00520000 | 0x2000, /* NODUMP, IMMUTABLE, NOATIME, HIDDEN */
                                    .uid = 7,
                                    .gid = 8,
                                    .mtime_s = -5,
@@ -144,7 +147,8 @@ static struct pbr_pxar_meta full_meta(void)
                                    .projid = UINT64_C(0x10000002a) };
 }
 
-static int apply(struct recorder *r, struct pbr_meta_job job, enum pbr_pxar_kind kind, const struct pbr_pxar_meta *meta)
+static int apply(struct recorder *r, struct pbr_meta_job job, enum pbr_pxar_kind kind,
+                 const struct pbr_pxar_meta *meta)
 {
     struct test_world world;
     const struct pbr_env env = test_env(&world);
@@ -163,10 +167,14 @@ static void test_steps_are_done_in_the_order_that_keeps_every_attribute(void **s
     (void)state;
     struct recorder r = { .inode_flags = 0x80040 /* extents, nodump */ };
     const struct pbr_pxar_meta meta = full_meta();
-    CHECK_INT(apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_FILE, &meta), PBR_OK);
+    CHECK_INT(
+        apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_FILE, &meta),
+        PBR_OK);
     /* nodump is neither restored nor taken away, bits that archives do not know stay */
-    CHECK_STR(r.log, "owner=7:8 user.a=1 trusted.b=0 security.capability=20 system.posix_acl_access=60 "
-                     "system.posix_acl_default=28 projid=42 mode=6750 mtime=-5.999999999 flags=800d0 fat=2");
+    CHECK_STR(
+        r.log,
+        "owner=7:8 user.a=1 trusted.b=0 security.capability=20 system.posix_acl_access=60 "
+        "system.posix_acl_default=28 projid=42 mode=6750 mtime=-5.999999999 flags=800d0 fat=2");
     CHECK_INT(r.errors, 0);
     CHECK_INT(r.remarks, 1); /* security.selinux */
 }
@@ -178,14 +186,17 @@ static void test_switched_off_features_are_left_out_one_by_one(void **state)
         uint64_t without;
         const char *log;
     } cases[] = {
-        { PBR_FEATURE_XATTRS, "owner=7:8 security.capability=20 system.posix_acl_access=60 system.posix_acl_default=28 "
-                              "projid=42 mode=6750 mtime=-5.999999999 flags=90 fat=2" },
+        { PBR_FEATURE_XATTRS,
+          "owner=7:8 security.capability=20 system.posix_acl_access=60 system.posix_acl_default=28 "
+          "projid=42 mode=6750 mtime=-5.999999999 flags=90 fat=2" },
         { PBR_FEATURE_XATTRS | PBR_FEATURE_FCAPS | PBR_FEATURE_ACL | PBR_FEATURE_QUOTA_PROJID,
           "owner=7:8 mode=6750 mtime=-5.999999999 flags=90 fat=2" },
         { PBR_FEATURE_OWNER | PBR_FEATURE_PERMISSIONS | PBR_FEATURE_ACL,
-          "user.a=1 trusted.b=0 security.capability=20 projid=42 mtime=-5.999999999 flags=90 fat=2" },
-        { 0x00400000 | 0x2000, "owner=7:8 user.a=1 trusted.b=0 security.capability=20 system.posix_acl_access=60 "
-                               "system.posix_acl_default=28 projid=42 mode=6750 mtime=-5.999999999 flags=80" },
+          "user.a=1 trusted.b=0 security.capability=20 projid=42 mtime=-5.999999999 flags=90 "
+          "fat=2" },
+        { 0x00400000 | 0x2000,
+          "owner=7:8 user.a=1 trusted.b=0 security.capability=20 system.posix_acl_access=60 "
+          "system.posix_acl_default=28 projid=42 mode=6750 mtime=-5.999999999 flags=80" },
     };
     const struct pbr_pxar_meta meta = full_meta();
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -200,8 +211,12 @@ static void test_symlinks_get_no_mode(void **state)
 {
     (void)state;
     struct recorder r = { .fail_step = "get-flags", .error = EBADF };
-    const struct pbr_pxar_meta meta = { .mode = PBR_MODE_SYMLINK | 0777, .flags = 0x20000, .uid = 1, .gid = 2 };
-    CHECK_INT(apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_SYMLINK, &meta), PBR_OK);
+    const struct pbr_pxar_meta meta = {
+        .mode = PBR_MODE_SYMLINK | 0777, .flags = 0x20000, .uid = 1, .gid = 2
+    };
+    CHECK_INT(apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_SYMLINK,
+                    &meta),
+              PBR_OK);
     CHECK_STR(r.log, "owner=1:2 mtime=0.0");
     CHECK_INT(r.errors, 0);
 }
@@ -211,7 +226,9 @@ static void failing_step(const char *step, int error, unsigned errors, const cha
 {
     struct recorder r = { .fail_step = step, .error = error };
     const struct pbr_pxar_meta meta = full_meta();
-    CHECK_INT(apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_FILE, &meta), PBR_OK);
+    CHECK_INT(
+        apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_FILE, &meta),
+        PBR_OK);
     CHECK_INT(r.errors, errors);
     const char *at = strstr(r.log, step);
     CHECK(at != NULL || strcmp(step, "get-flags") == 0);
@@ -225,10 +242,13 @@ static void test_a_failed_step_is_one_error_and_the_others_are_done(void **state
     (void)state;
     failing_step("owner", EPERM, 1, "owner=7:8 user.a=1");
     failing_step("owner", EOPNOTSUPP, 0, "owner=7:8 user.a=1");
-    failing_step("user.a", EPERM, 1, "user.a=1 security.capability=20"); /* the other xattrs are given up [EXT-065] */
-    failing_step("user.a", EOPNOTSUPP, 0, "user.a=1 system.posix_acl_access"); /* and capabilities too */
+    failing_step("user.a", EPERM, 1,
+                 "user.a=1 security.capability=20"); /* the other xattrs are given up [EXT-065] */
+    failing_step("user.a", EOPNOTSUPP, 0,
+                 "user.a=1 system.posix_acl_access"); /* and capabilities too */
     failing_step("security.capability", EPERM, 1, "=20 system.posix_acl_access");
-    failing_step("system.posix_acl_access", EOPNOTSUPP, 1, "=60 system.posix_acl_default=28 projid"); /* [EXT-073] */
+    failing_step("system.posix_acl_access", EOPNOTSUPP, 1,
+                 "=60 system.posix_acl_default=28 projid"); /* [EXT-073] */
     failing_step("projid", ENOTTY, 1, "projid=42 mode");
     failing_step("mode", EPERM, 1, "mode=6750 mtime");
     failing_step("mode", EOPNOTSUPP, 0, "mode=6750 mtime");
@@ -245,7 +265,9 @@ static void test_the_callback_can_end_it(void **state)
     (void)state;
     struct recorder r = { .fail_step = "projid", .error = ENOTTY, .stop_at_error = true };
     const struct pbr_pxar_meta meta = full_meta();
-    CHECK_INT(apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_FILE, &meta), PBR_E_IO);
+    CHECK_INT(
+        apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_FILE, &meta),
+        PBR_E_IO);
     CHECK(strstr(r.log, "mode=") == NULL);
 }
 
@@ -254,7 +276,9 @@ static void test_illegal_mode_bits_are_an_error(void **state)
     (void)state;
     struct recorder r = { 0 };
     const struct pbr_pxar_meta meta = { .mode = PBR_MODE_REG | 0644 | 0x80000 };
-    CHECK_INT(apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_FILE, &meta), PBR_OK);
+    CHECK_INT(
+        apply(&r, (struct pbr_meta_job){ .features = PBR_FEATURE_DEFAULT }, PBR_KIND_FILE, &meta),
+        PBR_OK);
     CHECK_STR(r.notes, "EXT-042");
     CHECK_STR(r.log, "owner=0:0 mtime=0.0");
 }
@@ -265,10 +289,13 @@ static void test_without_permissions_only_the_added_owner_bits_go(void **state)
     struct recorder r = { 0 };
     const struct pbr_pxar_meta meta = { .mode = PBR_MODE_DIR | 0555 };
     const uint64_t features = PBR_FEATURE_DEFAULT & ~PBR_FEATURE_PERMISSIONS;
-    CHECK_INT(apply(&r, (struct pbr_meta_job){ .features = features, .restrict_mode = true }, PBR_KIND_DIR, &meta), PBR_OK);
+    CHECK_INT(apply(&r, (struct pbr_meta_job){ .features = features, .restrict_mode = true },
+                    PBR_KIND_DIR, &meta),
+              PBR_OK);
     CHECK_STR(r.log, "owner=0:0 mode=2555 mtime=0.0");
     struct recorder other = { 0 };
-    CHECK_INT(apply(&other, (struct pbr_meta_job){ .features = features }, PBR_KIND_DIR, &meta), PBR_OK);
+    CHECK_INT(apply(&other, (struct pbr_meta_job){ .features = features }, PBR_KIND_DIR, &meta),
+              PBR_OK);
     CHECK_STR(other.log, "owner=0:0 mtime=0.0");
 }
 
@@ -279,8 +306,11 @@ static void test_held_flags_wait_and_initial_flags_come_first(void **state)
     const struct pbr_env env = test_env(&world);
     struct recorder r = { .inode_flags = 0x80000 };
     const struct pbr_target target = { &rec_ops, &r, 0 };
-    struct pbr_meta_job job = { .env = &env, .target = &target, .features = PBR_FEATURE_DEFAULT, .hold = 0x00410000 };
-    CHECK_INT(pbr_meta_apply_flags(&job, 3, 0x00400000), PBR_OK); /* immutable alone, held: nothing to do */
+    struct pbr_meta_job job = {
+        .env = &env, .target = &target, .features = PBR_FEATURE_DEFAULT, .hold = 0x00410000
+    };
+    CHECK_INT(pbr_meta_apply_flags(&job, 3, 0x00400000),
+              PBR_OK); /* immutable alone, held: nothing to do */
     CHECK_STR(r.log, "");
     CHECK_INT(pbr_meta_apply_flags(&job, 3, 0x00420000), PBR_OK);
     CHECK_STR(r.log, "flags=80080");
@@ -314,17 +344,70 @@ static void test_access_acls_are_rebuilt_from_mode_and_items(void **state)
     bool patched;
     CHECK_INT(pbr_meta_acl_access(&env, &meta, &acl, &patched), PBR_OK);
     CHECK(!patched);
-    check_acl(&env, acl, "02000000" "0100" "0700" "ffffffff" "0200" "0400" "e8030000" "0200" "0600" "e9030000"
-                   "0400" "0400" "ffffffff" "0800" "0500" "d0070000" "1000" "0500" "ffffffff" "2000" "0000" "ffffffff");
-    meta.has_acl_group_obj = false; /* named entries without it: the group bits serve for both [EXT-069] */
+    check_acl(&env, acl,
+              "02000000"
+              "0100"
+              "0700"
+              "ffffffff"
+              "0200"
+              "0400"
+              "e8030000"
+              "0200"
+              "0600"
+              "e9030000"
+              "0400"
+              "0400"
+              "ffffffff"
+              "0800"
+              "0500"
+              "d0070000"
+              "1000"
+              "0500"
+              "ffffffff"
+              "2000"
+              "0000"
+              "ffffffff");
+    meta.has_acl_group_obj =
+        false; /* named entries without it: the group bits serve for both [EXT-069] */
     CHECK_INT(pbr_meta_acl_access(&env, &meta, &acl, &patched), PBR_OK);
     CHECK(patched);
-    check_acl(&env, acl, "02000000" "0100" "0700" "ffffffff" "0200" "0400" "e8030000" "0200" "0600" "e9030000"
-                   "0400" "0500" "ffffffff" "0800" "0500" "d0070000" "1000" "0500" "ffffffff" "2000" "0000" "ffffffff");
+    check_acl(&env, acl,
+              "02000000"
+              "0100"
+              "0700"
+              "ffffffff"
+              "0200"
+              "0400"
+              "e8030000"
+              "0200"
+              "0600"
+              "e9030000"
+              "0400"
+              "0500"
+              "ffffffff"
+              "0800"
+              "0500"
+              "d0070000"
+              "1000"
+              "0500"
+              "ffffffff"
+              "2000"
+              "0000"
+              "ffffffff");
     meta.acl_user_nr = meta.acl_group_nr = 0; /* only a default ACL: the minimal one */
     CHECK_INT(pbr_meta_acl_access(&env, &meta, &acl, &patched), PBR_OK);
     CHECK(!patched);
-    check_acl(&env, acl, "02000000" "0100" "0700" "ffffffff" "0400" "0500" "ffffffff" "2000" "0000" "ffffffff");
+    check_acl(&env, acl,
+              "02000000"
+              "0100"
+              "0700"
+              "ffffffff"
+              "0400"
+              "0500"
+              "ffffffff"
+              "2000"
+              "0000"
+              "ffffffff");
     meta.has_acl_default = false;
     CHECK_INT(pbr_meta_acl_access(&env, &meta, &acl, &patched), PBR_OK);
     CHECK(acl.ptr == NULL && acl.len == 0);
@@ -340,13 +423,38 @@ static void test_default_acls_need_their_item(void **state)
     struct pbr_span acl;
     meta.acl_default.other = PBR_PXAR_NO_MASK; /* becomes rwx [EXT-072] */
     CHECK_INT(pbr_meta_acl_default(&env, &meta, &acl), PBR_OK);
-    check_acl(&env, acl, "02000000" "0100" "0700" "ffffffff" "0400" "0500" "ffffffff" "2000" "0700" "ffffffff");
+    check_acl(&env, acl,
+              "02000000"
+              "0100"
+              "0700"
+              "ffffffff"
+              "0400"
+              "0500"
+              "ffffffff"
+              "2000"
+              "0700"
+              "ffffffff");
     meta.acl_default.mask = 3;
     meta.acl_default_users = users;
     meta.acl_default_user_nr = 1;
     CHECK_INT(pbr_meta_acl_default(&env, &meta, &acl), PBR_OK);
-    check_acl(&env, acl, "02000000" "0100" "0700" "ffffffff" "0200" "0400" "e8030000" "0400" "0500" "ffffffff"
-                   "1000" "0300" "ffffffff" "2000" "0700" "ffffffff");
+    check_acl(&env, acl,
+              "02000000"
+              "0100"
+              "0700"
+              "ffffffff"
+              "0200"
+              "0400"
+              "e8030000"
+              "0400"
+              "0500"
+              "ffffffff"
+              "1000"
+              "0300"
+              "ffffffff"
+              "2000"
+              "0700"
+              "ffffffff");
     meta.has_acl_default = false; /* the named entry is lost [EXT-071] */
     CHECK_INT(pbr_meta_acl_default(&env, &meta, &acl), PBR_OK);
     CHECK(acl.len == 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* For tests of extraction: archives written item by item (also bad ones), scratch directories, programs run without a
- * shell, and a target whose nth operation fails. */
+/* For tests of extraction: archives written item by item (also bad ones), scratch directories,
+ * programs run without a shell, and a target whose nth operation fails. */
 #ifndef PBR_TEST_EXTRACT_UTIL_H
 #define PBR_TEST_EXTRACT_UTIL_H
 
@@ -74,7 +74,8 @@ static inline void put_file(const char *dir, const char *name, const char *conte
     free(path);
 }
 
-/* The whole file as text (NUL behind it), or NULL if it cannot be opened or is a link; the caller frees. */
+/* The whole file as text (NUL behind it), or NULL if it cannot be opened or is a link; the caller
+ * frees. */
 static inline char *get_file(const char *dir, const char *name)
 {
     char *path = NULL;
@@ -145,7 +146,8 @@ static inline void arch_name(struct arch *a, const char *name)
 }
 
 /* ENTRY of the caller's own ids, so that tests need no privileges. */
-static inline void arch_entry_full(struct arch *a, uint64_t mode, uint64_t flags, int64_t s, uint32_t ns)
+static inline void arch_entry_full(struct arch *a, uint64_t mode, uint64_t flags, int64_t s,
+                                   uint32_t ns)
 {
     uint8_t e[PBR_PXAR_ENTRY_LEN] = { 0 };
     pbr_put_u64le(e, mode);
@@ -201,7 +203,8 @@ static inline void arch_symlink(struct arch *a, const char *name, const char *li
 }
 
 /* The offset points to the first FILENAME; extraction does not use it [EXT-037]. */
-static inline void arch_hardlink(struct arch *a, const char *name, const char *path, size_t path_len)
+static inline void arch_hardlink(struct arch *a, const char *name, const char *path,
+                                 size_t path_len)
 {
     uint8_t content[4200] = { 0 };
     assert_true(path_len < 4100);
@@ -259,17 +262,21 @@ FAULTY_OPEN(open_up, (void *ctx, int dir), (ctx, dir))
 FAULTY_OPEN(open_node, (void *ctx, int dir, const char *name), (ctx, dir, name))
 FAULTY_OPEN(create, (void *ctx, int dir, const char *name, uint32_t mode), (ctx, dir, name, mode))
 FAULTY_OPEN(open_empty, (void *ctx, int dir, const char *name), (ctx, dir, name))
-FAULTY_OP(stat_name, (void *ctx, int dir, const char *name, struct pbr_target_stat *ret), (ctx, dir, name, ret))
+FAULTY_OP(stat_name, (void *ctx, int dir, const char *name, struct pbr_target_stat *ret),
+          (ctx, dir, name, ret))
 FAULTY_OP(unlink, (void *ctx, int dir, const char *name), (ctx, dir, name))
 FAULTY_OP(symlink, (void *ctx, int dir, const char *name, const char *to), (ctx, dir, name, to))
-FAULTY_OP(mknod, (void *ctx, int dir, const char *name, uint32_t mode, uint64_t dev), (ctx, dir, name, mode, dev))
-FAULTY_OP(link, (void *ctx, int root, const char *path, int dir, const char *name), (ctx, root, path, dir, name))
+FAULTY_OP(mknod, (void *ctx, int dir, const char *name, uint32_t mode, uint64_t dev),
+          (ctx, dir, name, mode, dev))
+FAULTY_OP(link, (void *ctx, int root, const char *path, int dir, const char *name),
+          (ctx, root, path, dir, name))
 FAULTY_OPEN(open_path, (void *ctx, int root, const char *path), (ctx, root, path))
 FAULTY_OP(stat, (void *ctx, int node, struct pbr_target_stat *ret), (ctx, node, ret))
 FAULTY_OP(write_at, (void *ctx, int node, uint64_t off, struct pbr_span in), (ctx, node, off, in))
 FAULTY_OP(set_size, (void *ctx, int node, uint64_t size), (ctx, node, size))
 FAULTY_OP(set_owner, (void *ctx, int node, uint32_t uid, uint32_t gid), (ctx, node, uid, gid))
-FAULTY_OP(set_xattr, (void *ctx, int node, const char *name, struct pbr_span value), (ctx, node, name, value))
+FAULTY_OP(set_xattr, (void *ctx, int node, const char *name, struct pbr_span value),
+          (ctx, node, name, value))
 FAULTY_OP(set_mode, (void *ctx, int node, uint32_t mode), (ctx, node, mode))
 FAULTY_OP(set_mtime, (void *ctx, int node, int64_t s, uint32_t ns), (ctx, node, s, ns))
 FAULTY_OP(get_inode_flags, (void *ctx, int node, uint32_t *ret), (ctx, node, ret))
@@ -357,7 +364,8 @@ static inline void outcome_report(void *ctx, const struct pbr_extract_note *note
     o->infos += note->level == PBR_EXTRACT_INFO;
     (void)snprintf(o->last_rule, sizeof(o->last_rule), "%s", note->rule ? note->rule : "");
     if (note->incomplete)
-        (void)snprintf(o->incomplete, sizeof(o->incomplete), "%.*s", (int)note->path.len, (const char *)note->path.ptr);
+        (void)snprintf(o->incomplete, sizeof(o->incomplete), "%.*s", (int)note->path.len,
+                       (const char *)note->path.ptr);
     pbr_buf_init(&text, &env, 1 << 20);
     assert_int_equal(pbr_extract_note_text(note, false, &text), PBR_OK);
     outcome_say(o, pbr_buf_cstr(&text));
@@ -381,9 +389,11 @@ static inline int outcome_prelude(void *ctx, struct pbr_span prelude, struct pbr
     return PBR_OK;
 }
 
-/* Extracts `archive` (and `payload`, ptr NULL: none) into `target`. `o` may hold cancel_at and an allocation fault. */
+/* Extracts `archive` (and `payload`, ptr NULL: none) into `target`. `o` may hold cancel_at and an
+ * allocation fault. */
 static inline void extract_to(struct outcome *o, struct pbr_span archive, struct pbr_span payload,
-                              const struct pbr_target *target, struct pbr_extract_opts opts, size_t step)
+                              const struct pbr_target *target, struct pbr_extract_opts opts,
+                              size_t step)
 {
     struct pbr_stream_mem meta_mem = { .in = archive, .step = step };
     struct pbr_stream_mem payload_mem = { .in = payload, .step = step };
@@ -394,7 +404,8 @@ static inline void extract_to(struct outcome *o, struct pbr_span archive, struct
     struct pbr_env env = test_env(&o->world);
     if (wanted.nth > 0 || wanted.hit)
         o->world.alloc_fault = wanted;
-    o->rc = pbr_reader_open(&env, &meta_stream, payload.ptr ? &payload_stream : NULL, &reader, &o->diag);
+    o->rc = pbr_reader_open(&env, &meta_stream, payload.ptr ? &payload_stream : NULL, &reader,
+                            &o->diag);
     if (o->rc == PBR_OK) {
         opts.report = outcome_report;
         opts.progress = outcome_progress;
@@ -407,7 +418,8 @@ static inline void extract_to(struct outcome *o, struct pbr_span archive, struct
 }
 
 /* The same into directory `dir`, created if missing. */
-static inline void extract_dir(struct outcome *o, struct pbr_span archive, const char *dir, struct pbr_extract_opts opts)
+static inline void extract_dir(struct outcome *o, struct pbr_span archive, const char *dir,
+                               struct pbr_extract_opts opts)
 {
     struct test_world world;
     struct pbr_env env = test_env(&world);
