@@ -4,17 +4,21 @@
  * the target (EXT-030 .. EXT-036).
  *
  * Differences to the original, on purpose:
- *   EXT-034 hard link targets with "." or ".." are refused; the path is resolved beneath the root,
- * through no symlink EXT-035 an existing symlink is never entered as a directory, also with
- * allow_existing_dirs EXT-036 with overwrite_files an existing symlink, fifo, socket or device is
- * removed and a new file created, also a regular file with several names (the others may be other
- * entries, or lie outside the target); only a regular file with one name is emptied and written in
- * place EXT-041 directories are created with mode 0700 and get their permissions when they are left
- *   EXT-050 immutable and append-only files get these flags at the very end, so that hard links to
- * them can be made EXT-093 a directory that cannot be created is one error; each entry below it
- * that was to be extracted fails with the same cause; there is no further error at the end and no
- * slip of the selection state (EXT-094) PXAR-054 a modification time with a second of a billion
- * nanoseconds or more is an error of that entry
+ *
+ *   EXT-034  hard link targets with "." or ".." are refused; the path is resolved beneath the root,
+ *            through no symlink
+ *   EXT-035  an existing symlink is never entered as a directory, also with allow_existing_dirs
+ *   EXT-036  with overwrite_files an existing symlink, fifo, socket or device is removed and a new
+ *            file created, also a regular file with several names (the others may be other entries,
+ *            or lie outside); only a regular file with one name is emptied and written in place
+ *   EXT-041  directories are created with mode 0700 and get their permissions when they are left
+ *   EXT-050  immutable and append-only files get these flags at the very end, so that hard links to
+ *            them can be made
+ *   EXT-093  a directory that cannot be created is one error; each entry below it that was to be
+ *            extracted fails with the same cause; there is no further error at the end, and no slip
+ *            of the selection state (EXT-094)
+ *   PXAR-054 a modification time with a billion nanoseconds or more is an error of that entry
+ *   PXAR-080 a device that is neither block nor character device is an error of that entry
  *
  * Directories may be nested as deep as an archive can say; open descriptors stay below a budget:
  * beyond it the outer ones are closed and found again through "..", which must then be the same
@@ -67,8 +71,7 @@ struct pbr_extract_opts {
     bool overwrite_hardlinks;                /* [EXT-047] */
     bool strict;                             /* the first error ends it [EXT-091] */
     bool ignore_device_errors;               /* [EXT-111] */
-    uint64_t without;       /* feature flags taken out of the default set [EXT-080], PBR_FEATURE_...
-                               (create.h, meta_apply.h) */
+    uint64_t without;       /* PBR_FEATURE_... taken out of the default set [EXT-080] */
     unsigned open_dirs_max; /* budget of open directories; 0 = 256, at least 2 */
     void (*report)(void *ctx, const struct pbr_extract_note *note); /* may be NULL */
     /* After every entry and every 4 MiB of contents; anything but PBR_OK ends extraction with
@@ -81,11 +84,15 @@ struct pbr_extract_opts {
 };
 
 /* Extracts everything that `reader` (freshly opened) still holds into `target`. *ret_stats is
- * filled in any case. PBR_OK       all was extracted PARTIAL      not strict, and entries failed:
- * each was reported; diag: "there were errors" and how many CANCELED     progress said so other
- * codes  strict: the first error of an entry. Else fatal: archive malformed or cut short, no
- * memory, prelude [EXT-090]. Directories that were open keep mode 0700 and get no metadata
- * [EXT-091]. */
+ * filled in any case.
+ *
+ *   PBR_OK    all was extracted
+ *   PARTIAL   not strict, and entries failed: each was reported; diag: "there were errors" and how
+ *             many
+ *   CANCELED  progress said so
+ *   others    strict: the first error of an entry. Else fatal: archive malformed or cut short, no
+ *             memory, prelude [EXT-090]. Directories that were open keep mode 0700 and get no
+ *             metadata [EXT-091]. */
 PBR_MUST_USE int pbr_extract(const struct pbr_env *env, struct pbr_reader *reader,
                              const struct pbr_target *target, const struct pbr_extract_opts *opts,
                              struct pbr_extract_stats *ret_stats, struct pbr_diag *diag);

@@ -2,9 +2,10 @@
 /* Inside of extraction: one run, and the parts it is made of.
  *
  *   extract.c         events of the reader, selection, the order of things
- *   extract_dirs.c    directories on the current path, created when needed, closed beyond the
- * budget extract_file.c    regular files: creating, contents with holes extract_other.c   symlinks,
- * hard links, devices, fifos, sockets extract_late.c    inode flags that must wait for the end
+ *   extract_dirs.c    directories on the path: created when needed, closed beyond the budget
+ *   extract_file.c    regular files: creating, contents with holes
+ *   extract_other.c   symlinks, hard links, devices, fifos, sockets
+ *   extract_late.c    inode flags that must wait for the end
  *   extract_report.c  errors: counting, texts, going on or not; prelude file
  *
  * Thread: a run has one. */

@@ -25,13 +25,13 @@ bool pbr_span_eq_str(struct pbr_span a, const char *text)
 bool pbr_span_starts(struct pbr_span a, const char *prefix)
 {
     const size_t n = strlen(prefix);
-    return a.len >= n && memcmp(a.ptr, prefix, n) == 0;
+    return a.len >= n && (n == 0 || memcmp(a.ptr, prefix, n) == 0);
 }
 
 bool pbr_span_ends(struct pbr_span a, const char *suffix)
 {
     const size_t n = strlen(suffix);
-    return a.len >= n && memcmp(a.ptr + (a.len - n), suffix, n) == 0;
+    return a.len >= n && (n == 0 || memcmp(a.ptr + (a.len - n), suffix, n) == 0);
 }
 
 int pbr_span_cmp(struct pbr_span a, struct pbr_span b)

@@ -110,6 +110,11 @@ static struct value *need(const struct pbr_args *a, const char *name)
     return v;
 }
 
+bool pbr_args_knows(const struct pbr_args *args, const char *name)
+{
+    return find_value(args, name) != NULL;
+}
+
 bool pbr_args_has(const struct pbr_args *args, const char *name)
 {
     return need(args, name)->nr > 0;

@@ -58,6 +58,8 @@ PBR_MUST_USE int pbr_args_parse(const struct pbr_env *env, const struct pbr_comm
                                 struct pbr_args **ret, struct pbr_diag *diag);
 void pbr_args_free(struct pbr_args *args);
 
+/* Whether the command has an option or positional of that name. */
+bool pbr_args_knows(const struct pbr_args *args, const char *name);
 /* By option or positional name, which must be in the command's tables. */
 bool pbr_args_has(const struct pbr_args *args, const char *name);
 bool pbr_args_bool(const struct pbr_args *args, const char *name);               /* absent = false */

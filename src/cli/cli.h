@@ -57,6 +57,7 @@ extern const struct pbr_opt pbr_opts_repository[]; /* group R of cli.md */
 extern const struct pbr_opt pbr_opts_namespace[];  /* group N */
 extern const struct pbr_opt pbr_opts_key[];        /* group K */
 extern const struct pbr_opt pbr_opts_output[];     /* group O */
+extern const struct pbr_opt pbr_opts_rate[];       /* --rate, --burst */
 
 /* A secret or value by base name: NAME, NAME_FD, NAME_FILE, NAME_CMD, systemd credential [API-040, API-041].
  * *ret stays empty (ptr NULL) if none is defined. */

@@ -24,7 +24,7 @@ const struct pbr_command pbr_commands[] = {
                  "is uploaded last: an interrupted backup leaves no snapshot behind. Files that vanish, cannot be opened or "
                  "change while they are read are named in a warning; the archive stays valid.",
       .positionals = POS({ .name = "backupspec", .help = "NAME.TYPE:PATH", .list = true }),
-      .opts = GROUPS(pbr_opts_backup, pbr_opts_repository, pbr_opts_namespace, pbr_opts_key, pbr_opts_output),
+      .opts = GROUPS(pbr_opts_backup, pbr_opts_repository, pbr_opts_namespace, pbr_opts_key, pbr_opts_rate, pbr_opts_output),
       .run = pbr_cmd_backup },
     { .path = "restore",
       .summary = "restore an archive, image or file of a snapshot",
@@ -33,7 +33,7 @@ const struct pbr_command pbr_commands[] = {
       .positionals = POS({ .name = "snapshot", .help = "TYPE/ID[/TIME]" },
                          { .name = "archive-name", .help = "root.pxar, disk.img, etc.conf, index.json, ..." },
                          { .name = "target", .help = "directory, file or -" }),
-      .opts = GROUPS(pbr_opts_restore, pbr_opts_overwrite, pbr_opts_repository, pbr_opts_namespace, pbr_opts_key),
+      .opts = GROUPS(pbr_opts_restore, pbr_opts_overwrite, pbr_opts_repository, pbr_opts_namespace, pbr_opts_key, pbr_opts_rate),
       .run = pbr_cmd_restore },
     { .path = "list",
       .summary = "list backup groups",

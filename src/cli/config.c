@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/cache.h"
 #include "cli/spawn.h"
+#include "client/human.h"
 #include "format/name.h"
 #include "sys/fd.h"
 
@@ -42,6 +43,12 @@ const struct pbr_opt pbr_opts_key[] = {
 const struct pbr_opt pbr_opts_output[] = {
     { .name = "output-format", .type = PBR_OPT_CHOICE, .value = "FORMAT", .help = "text, json or json-pretty (default text)",
       .choices = (const char *const[]){ "text", "json", "json-pretty", NULL } },
+    { 0 },
+};
+
+const struct pbr_opt pbr_opts_rate[] = {
+    { .name = "rate", .type = PBR_OPT_TEXT, .value = "SIZE", .help = "limit in bytes a second, e.g. 10M or 512KiB" },
+    { .name = "burst", .type = PBR_OPT_TEXT, .value = "SIZE", .help = "bytes that may pass at once (default: the rate)" },
     { 0 },
 };
 
@@ -276,10 +283,23 @@ static int connect_remote(struct pbr_cli *cli, struct pbr_client_opts *opts, str
     return rc;
 }
 
+static int take_size(const struct pbr_args *args, const char *option, uint64_t *ret, struct pbr_diag *diag)
+{
+    const char *text = pbr_args_text(args, option);
+    if (text && !pbr_human_parse_size(pbr_span_str(text), ret))
+        return pbr_fail_at(diag, PBR_E_ARG, "CLI-017", "--%s: '%s' is not a size (e.g. 10M, 512KiB)", option, text);
+    return PBR_OK;
+}
+
 int pbr_cli_connect(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_client **ret, struct pbr_diag *diag)
 {
     struct pbr_client_opts opts = { 0 };
     int rc = pbr_repository(cli, args, &opts.repo, diag);
+    if (rc == PBR_OK && pbr_args_knows(args, "rate")) {
+        rc = take_size(args, "rate", &opts.rate, diag);
+        if (rc == PBR_OK)
+            rc = take_size(args, "burst", &opts.burst, diag);
+    }
     if (rc < 0)
         return rc;
     the_connection = (struct connection){ .cli = cli, .repo = opts.repo };

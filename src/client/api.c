@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "format/manifest.h"
+#include "net/throttle.h"
 
 enum { RENEW_AFTER_S = 900 }; /* API-068 */
 
@@ -14,6 +15,7 @@ struct pbr_client {
     const struct pbr_env *env;
     struct pbr_client_opts opts;
     struct pbr_http *http;
+    struct pbr_throttle *throttle; /* NULL: no limit */
     bool logged_in;
     int64_t login_s;
     bool host_cookie;           /* ticket came as a cookie (API-063) */
@@ -37,9 +39,14 @@ int pbr_client_new(const struct pbr_env *env, const struct pbr_client_opts *opts
                                         .confirm_ctx = opts->confirm_ctx,
                                         .dial = opts->dial,
                                         .dial_ctx = opts->dial_ctx };
-    const int rc = pbr_http_new(env, &http, &c->http, diag);
+    int rc = pbr_http_new(env, &http, &c->http, diag);
+    if (rc == PBR_OK && opts->rate > 0) {
+        rc = pbr_throttle_new(env, opts->rate, opts->burst, &c->throttle);
+        if (rc < 0)
+            (void)pbr_fail_at(diag, rc, NULL, "no memory for a rate limit");
+    }
     if (rc < 0) {
-        pbr_free(env, c);
+        pbr_client_free(c);
         return rc;
     }
     *ret = c;
@@ -51,6 +58,7 @@ void pbr_client_free(struct pbr_client *c)
     if (!c)
         return;
     pbr_http_free(c->http);
+    pbr_throttle_free(c->throttle);
     pbr_secret_release(&c->ticket);
     pbr_secret_release(&c->csrf);
     pbr_free(c->env, c);
@@ -321,6 +329,21 @@ int pbr_client_upload(struct pbr_client *c, const char *path, json_t *params, st
     return call_raw(c, "POST", path, params, "content-type: application/octet-stream", &body, NULL, diag);
 }
 
+/* The limit goes between connection and HTTP/2; takes the pipe over, also on failure. */
+static int throttle_pipe(struct pbr_client *c, struct pbr_pipe *pipe, struct pbr_diag *diag)
+{
+    struct pbr_pipe slow;
+    if (!c->throttle)
+        return PBR_OK;
+    const int rc = pbr_throttle_pipe(c->throttle, pipe, &slow);
+    if (rc < 0) {
+        pipe->close(pipe->ctx);
+        return pbr_fail_at(diag, rc, NULL, "no memory for a rate limit");
+    }
+    *pipe = slow;
+    return PBR_OK;
+}
+
 int pbr_client_upgrade(struct pbr_client *c, const char *what, const char *protocol, json_t *params,
                        struct pbr_link **ret, struct pbr_diag *diag)
 {
@@ -338,6 +361,8 @@ int pbr_client_upgrade(struct pbr_client *c, const char *what, const char *proto
         (void)pbr_fail_at(diag, rc, "API-003", "upgrade request is too long");
     else
         rc = pbr_http_upgrade(c->http, pbr_buf_cstr(&target), protocol, auth.lines, &pipe, diag);
+    if (rc == PBR_OK)
+        rc = throttle_pipe(c, &pipe, diag);
     if (rc == PBR_OK)
         rc = pbr_link_new(c->env, &pipe, ret, diag);
     pbr_buf_release(&target);

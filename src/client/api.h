@@ -22,6 +22,7 @@ struct pbr_client_opts {
     /* Called once, when the first request needs it: password, token secret or still valid ticket (API-061, API-067). */
     int (*secret)(void *ctx, struct pbr_secret *ret, struct pbr_diag *diag);
     void *secret_ctx;
+    uint64_t rate, burst; /* bytes a second on upgraded connections together (BKP-284); 0 = no limit */
 };
 
 struct pbr_client;

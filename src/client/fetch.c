@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Sequential reading of an index with read-ahead; see fetch.h. Random access is in fetch_source.c.
  *
- * A slot's life: WAITING (request sent) -> ARRIVED (raw blob, queued for the decoder) -> READY | FAILED.
+ * A slot's life: BUSY (requested, then queued for the decoder) -> READY | FAILED.
  * The window is a ring of the chunks [first, next). Slots that the reader skipped are marked and freed by whoever
- * finishes with them. */
+ * finishes with them; until then their bytes count against the read-ahead, so that a reader that skips fast does not
+ * pile up answers. */
 #include "client/fetch.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 enum { WINDOW_MAX = 64, WINDOW_MIN = 2 };
 #define AHEAD_DEFAULT (UINT64_C(32) << 20)
 
-enum slot_state { SLOT_WAITING, SLOT_ARRIVED, SLOT_READY, SLOT_FAILED };
+enum slot_state { SLOT_BUSY, SLOT_READY, SLOT_FAILED };
 
 struct slot {
     struct fetch *f;
@@ -43,11 +44,12 @@ struct fetch {
     uint64_t first, next;  /* entries in the window */
     uint64_t pos;          /* offset of the reader in the archive */
     size_t busy;           /* slots a callback or the decoder still works on */
+    uint64_t late_bytes;   /* plain bytes of the busy slots that were dropped */
 };
 
-static void free_slot(struct slot *s)
+/* s->f may be gone already. */
+static void free_slot(const struct pbr_env *env, struct slot *s)
 {
-    const struct pbr_env *env = s->f->env;
     pbr_buf_release(&s->raw);
     pbr_buf_release(&s->out);
     pbr_free(env, s);
@@ -85,26 +87,36 @@ void pbr_fetch_name_chunk(const struct pbr_index *ix, uint64_t i, struct pbr_dia
 
 /* ---- decoder thread ---- */
 
-/* Called with the lock held: the slot is finished with; true if it must be freed now. */
-static bool settle(struct slot *s, enum slot_state state)
+static uint64_t slot_bytes(const struct slot *s)
 {
-    s->state = state;
-    s->f->busy--;
-    pthread_cond_broadcast(&s->f->changed);
-    return s->dropped;
+    return pbr_index_end(&s->f->ix->index, s->i) - pbr_index_start(&s->f->ix->index, s->i);
 }
 
+/* The last that a thread does with its slot: once `busy` is 0 `f` may be gone. */
 static void finish_slot(struct slot *s, int rc)
 {
     struct fetch *f = s->f;
+    const struct pbr_env *env = f->env;
     s->rc = rc;
     if (rc < 0)
         pbr_fetch_name_chunk(&f->ix->index, s->i, &s->diag);
     pthread_mutex_lock(&f->lock);
-    const bool drop = settle(s, rc < 0 ? SLOT_FAILED : SLOT_READY);
+    const bool drop = s->dropped;
+    s->state = rc < 0 ? SLOT_FAILED : SLOT_READY;
+    f->busy--;
+    f->late_bytes -= drop ? slot_bytes(s) : 0;
+    pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
     if (drop)
-        free_slot(s);
+        free_slot(env, s);
+}
+
+static bool is_dropped(struct slot *s)
+{
+    pthread_mutex_lock(&s->f->lock);
+    const bool dropped = s->dropped;
+    pthread_mutex_unlock(&s->f->lock);
+    return dropped;
 }
 
 static void *run_decoder(void *ctx)
@@ -119,7 +131,9 @@ static void *run_decoder(void *ctx)
         if (!s)
             break;
         int rc = ready;
-        if (rc < 0)
+        if (is_dropped(s)) /* nobody will look at it */
+            rc = PBR_E_CANCELED;
+        else if (rc < 0)
             (void)pbr_fail_at(&s->diag, rc, NULL, "no memory for a decompressor");
         else
             rc = pbr_fetch_decode(opener, f->ix, s->i, f->opts.crypt, pbr_buf_span(&s->raw), &s->out, &s->plain,
@@ -142,8 +156,7 @@ static void on_chunk(void *ctx, int rc, struct pbr_h2_reply *reply, const struct
     if (rc == PBR_OK) {
         s->raw = reply->body;
         pbr_buf_init(&reply->body, f->env, 0);
-        s->state = SLOT_ARRIVED;
-        rc = pbr_queue_push(f->arrived, s); /* as long as the window: never blocks */
+        rc = pbr_queue_push(f->arrived, s); /* longer than `busy` gets: never blocks */
         if (rc == PBR_OK)
             return;
         (void)pbr_fail_at(&s->diag, rc, NULL, "reading was stopped");
@@ -175,21 +188,32 @@ static int request(struct fetch *f, uint64_t i, struct pbr_diag *diag)
         pthread_mutex_lock(&f->lock);
         f->busy--;
         pthread_mutex_unlock(&f->lock);
-        free_slot(s);
+        free_slot(f->env, s);
         return rc;
     }
     f->ring[i % WINDOW_MAX] = s;
     return PBR_OK;
 }
 
+/* May entry `next` be requested? The one at the reader's position always. */
+static bool may_request(struct fetch *f)
+{
+    const uint64_t held = f->next - f->first;
+    if (held == 0 || f->next >= f->ix->index.entry_nr)
+        return f->next < f->ix->index.entry_nr;
+    pthread_mutex_lock(&f->lock);
+    const size_t busy = f->busy;
+    const uint64_t late = f->late_bytes;
+    pthread_mutex_unlock(&f->lock);
+    const uint64_t distance = pbr_index_start(&f->ix->index, f->next) - f->pos;
+    const bool near = late < f->opts.ahead_bytes && distance < f->opts.ahead_bytes - late;
+    return held < WINDOW_MAX && busy < WINDOW_MAX && (near || (late == 0 && held < WINDOW_MIN));
+}
+
 /* Requests everything that belongs into the window of the current position. */
 static int fill_window(struct fetch *f, struct pbr_diag *diag)
 {
-    const struct pbr_index *ix = &f->ix->index;
-    while (f->next < ix->entry_nr && f->next - f->first < WINDOW_MAX) {
-        const bool near = pbr_index_start(ix, f->next) < f->pos + f->opts.ahead_bytes;
-        if (!near && f->next - f->first >= WINDOW_MIN)
-            break;
+    while (may_request(f)) {
         const int rc = request(f, f->next, diag);
         if (rc < 0)
             return rc;
@@ -206,10 +230,11 @@ static void drop_first(struct fetch *f)
     f->first++;
     pthread_mutex_lock(&f->lock);
     s->dropped = true;
-    const bool done = s->state == SLOT_READY || s->state == SLOT_FAILED;
+    const bool done = s->state != SLOT_BUSY;
+    f->late_bytes += done ? 0 : slot_bytes(s);
     pthread_mutex_unlock(&f->lock);
     if (done)
-        free_slot(s);
+        free_slot(f->env, s);
 }
 
 /* Moves the window so that the chunk at pos is its first. */
@@ -239,7 +264,7 @@ static int stream_peek(void *ctx, struct pbr_span *ret, struct pbr_diag *diag)
         return rc;
     struct slot *s = f->ring[f->first % WINDOW_MAX];
     pthread_mutex_lock(&f->lock);
-    while (s->state != SLOT_READY && s->state != SLOT_FAILED)
+    while (s->state == SLOT_BUSY)
         pthread_cond_wait(&f->changed, &f->lock);
     pthread_mutex_unlock(&f->lock);
     if (s->state == SLOT_FAILED) {
@@ -303,6 +328,8 @@ int pbr_fetch_stream(const struct pbr_env *env, struct pbr_link *link, const str
     pthread_cond_init(&f->changed, NULL);
     const int failed = pthread_create(&f->decoder, NULL, run_decoder, f);
     if (failed) {
+        pthread_cond_destroy(&f->changed);
+        pthread_mutex_destroy(&f->lock);
         pbr_queue_free(f->arrived);
         pbr_free(env, f);
         return pbr_fail_os(diag, failed, "cannot start a decoding thread");

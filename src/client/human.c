@@ -65,3 +65,28 @@ void pbr_human_span(uint64_t ns, char out[PBR_HUMAN_MAX])
         (void)snprintf(out, PBR_HUMAN_MAX, ns ? "<0.1s" : "0s");
     }
 }
+
+bool pbr_human_parse_size(struct pbr_span text, uint64_t *ret)
+{
+    static const char units[] = "kmgtp";
+    double value = 0, scale = 1;
+    size_t i = 0, digits = 0;
+    for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++, digits++)
+        value = value * 10 + (text.ptr[i] - '0');
+    if (i < text.len && text.ptr[i] == '.')
+        for (i++; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++, digits++)
+            value += (text.ptr[i] - '0') * (scale /= 10);
+    i += i < text.len && text.ptr[i] == ' ';
+    const char *unit = i < text.len && text.ptr[i] ? strchr(units, text.ptr[i] | 0x20) : NULL;
+    if (unit) {
+        const bool binary = ++i < text.len && (text.ptr[i] | 0x20) == 'i';
+        i += binary;
+        for (const char *u = units; u <= unit; u++)
+            value *= binary ? 1024 : 1000;
+    }
+    i += i < text.len && (text.ptr[i] | 0x20) == 'b';
+    if (digits == 0 || i != text.len || value >= 1.8e19)
+        return false;
+    *ret = (uint64_t)value;
+    return true;
+}

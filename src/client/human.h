@@ -3,7 +3,7 @@
 #ifndef PBR_CLIENT_HUMAN_H
 #define PBR_CLIENT_HUMAN_H
 
-#include "base/err.h"
+#include "base/bytes.h"
 
 enum { PBR_HUMAN_MAX = 48 };
 
@@ -11,6 +11,8 @@ enum { PBR_HUMAN_MAX = 48 };
 void pbr_human_size(uint64_t bytes, char out[PBR_HUMAN_MAX]);
 /* The same for a rate; "0 B" if ns is 0. Add "/s" yourself. */
 void pbr_human_rate(uint64_t bytes, uint64_t ns, char out[PBR_HUMAN_MAX]);
+/* "500K", "1.5 MiB", "10G": powers of 1000, with "i" of 1024, optional B, any case (CLI-017). False if it is none. */
+PBR_MUST_USE bool pbr_human_parse_size(struct pbr_span text, uint64_t *ret);
 /* "1h 2m 3.5s", "45s", "<0.1s", "0s". */
 void pbr_human_span(uint64_t ns, char out[PBR_HUMAN_MAX]);
 

@@ -86,7 +86,7 @@ static bool parse_server(struct pbr_span s, struct pbr_repo *r)
     const uint8_t *colon = last_of(s, ':');
     const uint8_t *bracket = last_of(s, ']');
     uint64_t port;
-    if (colon && colon > bracket && pbr_parse_u64(pbr_span(colon + 1, s.len - (size_t)(colon - s.ptr) - 1), 0, 65535, &port) &&
+    if (colon && (!bracket || colon > bracket) && pbr_parse_u64(pbr_span(colon + 1, s.len - (size_t)(colon - s.ptr) - 1), 0, 65535, &port) &&
         s.len - (size_t)(colon - s.ptr) - 1 <= 5) {
         r->port = (uint16_t)port;
         s.len = (size_t)(colon - s.ptr);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Server side of HTTP/2; see h2_server.h.
  *
- * Output is collected in one buffer: frames that nghttp2 serialises, and DATA frames whose payload is read straight
- * behind the place of their header (read_body), so that a file's bytes are copied once before they go to the pipe. */
+ * Output is collected in one buffer: frames that nghttp2 serialises, and DATA frames whose payload
+ * is read straight behind the place of their header (read_body), so that a file's bytes are copied
+ * once before they go to the pipe. */
 #include "net/h2_server.h"
 
 #include <nghttp2/nghttp2.h>
@@ -17,11 +18,11 @@ enum {
     FRAME_MAX = 4 << 20,
     STREAMS_MAX = 200,
     FRAME_HDR = 9,
-    DATA_MAX = 1 << 20,        /* payload of one DATA frame: bounds the memory for output */
-    OUT_ENOUGH = 256 << 10,    /* collect at least this much before writing */
+    DATA_MAX = 1 << 20,     /* payload of one DATA frame: bounds the memory for output */
+    OUT_ENOUGH = 256 << 10, /* collect at least this much before writing */
     OUT_MAX = OUT_ENOUGH + DATA_MAX + (1 << 20),
     IN_CAP = 256 << 10,
-    READS_PER_STEP = 16,       /* then other connections get their turn */
+    READS_PER_STEP = 16, /* then other connections get their turn */
     PRELOAD_MAX = 1 << 20,
 };
 
@@ -30,7 +31,7 @@ struct pbr_h2_stream {
     struct pbr_h2_stream *prev, *next;
     int32_t id;
     char *method, *path, *content_type;
-    size_t header_bytes;       /* of the header list so far [BKP-057] */
+    size_t header_bytes; /* of the header list so far [BKP-057] */
     bool begun, remote_done, answered;
     struct pbr_h2_answer answer;
     uint64_t sent;
@@ -46,7 +47,7 @@ struct pbr_h2_server {
     size_t stream_nr;
     struct pbr_buf out;
     size_t out_pos;
-    size_t data_len;           /* payload lying behind out.len + FRAME_HDR, not yet counted */
+    size_t data_len; /* payload lying behind out.len + FRAME_HDR, not yet counted */
     struct pbr_buf preload;
     uint8_t *in;
     bool settings_patched, peer_closed, out_of_memory;
@@ -114,8 +115,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, id, st) == 0 ? 0 : fatal(h);
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *ctx)
 {
     struct pbr_h2_server *h = ctx;
     struct pbr_h2_stream *st = stream_of(session, frame->hd.stream_id);
@@ -143,7 +145,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 /* Answers a request that no handler shall see. */
 static int answer_bare(struct pbr_h2_stream *st, int status)
 {
-    const struct pbr_h2_answer a = { .status = status, .has_length = true, .date_s = st->h->env->now_s(st->h->env->ctx) };
+    const struct pbr_h2_answer a = { .status = status,
+                                     .has_length = true,
+                                     .date_s = st->h->env->now_s(st->h->env->ctx) };
     return pbr_h2_answer(st, &a, NULL) == PBR_OK ? 0 : fatal(st->h);
 }
 
@@ -177,7 +181,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     return rc;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *ctx)
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+                   size_t len, void *ctx)
 {
     struct pbr_h2_server *h = ctx;
     struct pbr_h2_stream *st = stream_of(session, id);
@@ -209,13 +214,15 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     const struct pbr_h2_stream *st = stream_of(session, frame->hd.stream_id);
     if (!st || st->remote_done)
         return 0;
-    return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                     NGHTTP2_NO_ERROR);
 }
 
 /* ---- answers ---- */
 
-static ssize_t frame_length(nghttp2_session *session, uint8_t frame_type, int32_t id, int32_t session_window,
-                            int32_t stream_window, uint32_t frame_max, void *ctx)
+static ssize_t frame_length(nghttp2_session *session, uint8_t frame_type, int32_t id,
+                            int32_t session_window, int32_t stream_window, uint32_t frame_max,
+                            void *ctx)
 {
     int64_t n = DATA_MAX;
 
@@ -230,8 +237,8 @@ static ssize_t frame_length(nghttp2_session *session, uint8_t frame_type, int32_
 }
 
 /* Puts the payload of the next DATA frame behind the room for its header. */
-static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t cap, uint32_t *flags,
-                         nghttp2_data_source *source, void *ctx)
+static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t cap,
+                         uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     struct pbr_h2_server *h = ctx;
     struct pbr_h2_stream *st = source->ptr;
@@ -246,8 +253,10 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, siz
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (n > 0 && st->answer.mem)
         memcpy(room + FRAME_HDR, st->answer.mem + st->sent, n);
-    else if (n > 0 && pbr_source_read_at(&st->answer.source, st->sent, room + FRAME_HDR, n, NULL) < 0)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM: the peer must not take it for complete */
+    else if (n > 0 &&
+             pbr_source_read_at(&st->answer.source, st->sent, room + FRAME_HDR, n, NULL) < 0)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM: the peer must not take it for
+                                                         complete */
     h->data_len = n;
     st->sent += n;
     *flags = NGHTTP2_DATA_FLAG_NO_COPY;
@@ -256,8 +265,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, siz
     return (ssize_t)n;
 }
 
-static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *hdr, size_t length,
-                     nghttp2_data_source *source, void *ctx)
+static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *hdr,
+                     size_t length, nghttp2_data_source *source, void *ctx)
 {
     struct pbr_h2_server *h = ctx;
 
@@ -269,13 +278,17 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     memcpy(h->out.ptr + h->out.len, hdr, FRAME_HDR);
     h->out.len += FRAME_HDR + length;
     h->data_len = 0;
-    return h->out.len - h->out_pos < OUT_ENOUGH ? 0 : NGHTTP2_ERR_PAUSE; /* else it would go on to the window's end */
+    return h->out.len - h->out_pos < OUT_ENOUGH
+               ? 0
+               : NGHTTP2_ERR_PAUSE; /* else it would go on to the window's end */
 }
 
 static nghttp2_nv header(const char *name, const char *value)
 {
-    return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name, .namelen = strlen(name),
-                         .value = (uint8_t *)(uintptr_t)value, .valuelen = strlen(value) };
+    return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name,
+                         .namelen = strlen(name),
+                         .value = (uint8_t *)(uintptr_t)value,
+                         .valuelen = strlen(value) };
 }
 
 int pbr_h2_answer(struct pbr_h2_stream *st, const struct pbr_h2_answer *a, struct pbr_diag *diag)
@@ -354,8 +367,8 @@ uint64_t pbr_h2_sent(const struct pbr_h2_stream *st)
 
 /* ---- the session ---- */
 
-/* The library would end the connection for a stream beyond MAX_CONCURRENT_STREAMS, the original only refuses it: the
- * library is told a limit that is never reached, the peer the real one. */
+/* The library would end the connection for a stream beyond MAX_CONCURRENT_STREAMS, the original
+ * only refuses it: the library is told a limit that is never reached, the peer the real one. */
 static void patch_settings(struct pbr_h2_server *h, const uint8_t *frame, size_t len)
 {
     uint8_t *copy = h->out.ptr + (h->out.len - len);
@@ -382,7 +395,8 @@ static int submit_settings(struct pbr_h2_server *h, uint32_t window)
     if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, nr) != 0)
         return PBR_E_NOMEM;
     if (window > NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE &&
-        nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, (int32_t)window) != 0)
+        nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, (int32_t)window) !=
+            0)
         return PBR_E_NOMEM;
     return PBR_OK;
 }
@@ -395,7 +409,8 @@ static int new_session(struct pbr_h2_server *h, uint32_t window)
 
     if (nghttp2_session_callbacks_new(&cb) != 0 || nghttp2_option_new(&option) != 0)
         goto out;
-    nghttp2_option_set_no_http_messaging(option, 1); /* any authority and scheme, none as well [BKP-056] */
+    nghttp2_option_set_no_http_messaging(option,
+                                         1); /* any authority and scheme, none as well [BKP-056] */
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
@@ -413,8 +428,9 @@ out:
     return rc;
 }
 
-int pbr_h2_server_new(const struct pbr_env *env, const struct pbr_pipe *pipe, const struct pbr_h2_server_ops *ops,
-                      const struct pbr_h2_server_opts *opts, struct pbr_h2_server **ret, struct pbr_diag *diag)
+int pbr_h2_server_new(const struct pbr_env *env, const struct pbr_pipe *pipe,
+                      const struct pbr_h2_server_ops *ops, const struct pbr_h2_server_opts *opts,
+                      struct pbr_h2_server **ret, struct pbr_diag *diag)
 {
     struct pbr_h2_server *h = pbr_alloc(env, 1, sizeof(*h));
     int rc = PBR_E_NOMEM;
@@ -503,7 +519,8 @@ static int write_out(struct pbr_h2_server *h, unsigned *next, struct pbr_diag *d
             return rc;
         size_t n = 0;
         unsigned want = 0;
-        rc = h->pipe.write(h->pipe.ctx, pbr_span(h->out.ptr + h->out_pos, h->out.len - h->out_pos), &n, &want, diag);
+        rc = h->pipe.write(h->pipe.ctx, pbr_span(h->out.ptr + h->out_pos, h->out.len - h->out_pos),
+                           &n, &want, diag);
         if (rc < 0)
             return rc;
         h->out_pos += n;
@@ -559,7 +576,8 @@ int pbr_h2_server_step(struct pbr_h2_server *h, unsigned *ret_next, struct pbr_d
     if (rc < 0)
         return rc;
     const bool flushed = h->out_pos == h->out.len;
-    if (h->peer_closed || (flushed && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session)))
+    if (h->peer_closed || (flushed && !nghttp2_session_want_read(h->session) &&
+                           !nghttp2_session_want_write(h->session)))
         next = PBR_H2_CLOSED;
     *ret_next = next;
     return PBR_OK;

@@ -8,10 +8,10 @@
 
 enum state {
     STATE_HEAD,
-    STATE_BODY,        /* content-length */
+    STATE_BODY, /* content-length */
     STATE_CHUNK_SIZE,
     STATE_CHUNK_DATA,
-    STATE_CHUNK_END,   /* the CRLF behind the data */
+    STATE_CHUNK_END, /* the CRLF behind the data */
     STATE_TRAILER,
     STATE_END,
 };
@@ -195,12 +195,14 @@ static bool head_complete(const struct pbr_buf *b)
 static int step_head(struct pbr_http1 *p, struct pbr_span *in, struct pbr_diag *diag)
 {
     while (in->len > 0) {
-        if (p->head.len == 0 && (in->ptr[0] == '\r' || in->ptr[0] == '\n')) { /* stray line ends between requests */
+        if (p->head.len == 0 &&
+            (in->ptr[0] == '\r' || in->ptr[0] == '\n')) { /* stray line ends between requests */
             *in = pbr_span_sub(*in, 1, in->len);
             continue;
         }
         const uint8_t *end = memchr(in->ptr, '\n', in->len);
-        const struct pbr_span line = pbr_span_sub(*in, 0, end ? (size_t)(end - in->ptr) + 1 : in->len);
+        const struct pbr_span line =
+            pbr_span_sub(*in, 0, end ? (size_t)(end - in->ptr) + 1 : in->len);
         *in = pbr_span_sub(*in, line.len, in->len);
         int rc = pbr_buf_append(&p->head, line);
         if (rc == PBR_E_LIMIT) {
@@ -260,7 +262,8 @@ static int chunk_size_byte(struct pbr_http1 *p, uint8_t c, struct pbr_diag *diag
         p->line_len++;
         return PBR_OK;
     }
-    if (p->line_len == 0 || (p->line_len < IN_EXTENSION && c != ';' && c != ' ' && c != '\t' && c != '\r'))
+    if (p->line_len == 0 ||
+        (p->line_len < IN_EXTENSION && c != ';' && c != ' ' && c != '\t' && c != '\r'))
         return malformed(diag, "chunk size");
     p->line_len = p->line_len < IN_EXTENSION ? IN_EXTENSION : p->line_len + 1;
     return p->line_len < LINE_MAX_LEN ? PBR_OK : malformed(diag, "chunk extension");
@@ -292,7 +295,8 @@ static int trailer_byte(struct pbr_http1 *p, uint8_t c, struct pbr_diag *diag)
     return PBR_OK;
 }
 
-static int step_chunked(struct pbr_http1 *p, struct pbr_span *in, struct pbr_span *ret_body, struct pbr_diag *diag)
+static int step_chunked(struct pbr_http1 *p, struct pbr_span *in, struct pbr_span *ret_body,
+                        struct pbr_diag *diag)
 {
     while (p->state != STATE_END) {
         if (p->state == STATE_CHUNK_DATA)
@@ -321,7 +325,8 @@ static int end_request(struct pbr_http1 *p)
     return PBR_HTTP1_END;
 }
 
-int pbr_http1_step(struct pbr_http1 *p, struct pbr_span *in, struct pbr_span *ret_body, struct pbr_diag *diag)
+int pbr_http1_step(struct pbr_http1 *p, struct pbr_span *in, struct pbr_span *ret_body,
+                   struct pbr_diag *diag)
 {
     int rc;
 
@@ -345,12 +350,23 @@ const char *pbr_http1_reason(int status)
     static const struct {
         int status;
         const char *text;
-    } reasons[] = { { 100, "Continue" },          { 101, "Switching Protocols" }, { 200, "OK" },
-                    { 301, "Moved Permanently" }, { 308, "Permanent Redirect" },  { 400, "Bad Request" },
-                    { 401, "Unauthorized" },      { 403, "Forbidden" },           { 404, "Not Found" },
-                    { 408, "Request Timeout" },   { 413, "Payload Too Large" },   { 414, "URI Too Long" },
-                    { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
-                    { 500, "Internal Server Error" }, { 502, "Bad Gateway" },     { 503, "Service Unavailable" } };
+    } reasons[] = { { 100, "Continue" },
+                    { 101, "Switching Protocols" },
+                    { 200, "OK" },
+                    { 301, "Moved Permanently" },
+                    { 308, "Permanent Redirect" },
+                    { 400, "Bad Request" },
+                    { 401, "Unauthorized" },
+                    { 403, "Forbidden" },
+                    { 404, "Not Found" },
+                    { 408, "Request Timeout" },
+                    { 413, "Payload Too Large" },
+                    { 414, "URI Too Long" },
+                    { 429, "Too Many Requests" },
+                    { 431, "Request Header Fields Too Large" },
+                    { 500, "Internal Server Error" },
+                    { 502, "Bad Gateway" },
+                    { 503, "Service Unavailable" } };
 
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (reasons[i].status == status)
@@ -360,7 +376,9 @@ const char *pbr_http1_reason(int status)
 
 void pbr_http_date(int64_t time_s, char out[30])
 {
-    static const char days[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" }; /* day 0 was a Thursday */
+    static const char days[7][4] = {
+        "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"
+    }; /* day 0 was a Thursday */
     static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
     if (time_s < 0 || time_s > INT64_C(253402300799))
@@ -377,8 +395,9 @@ void pbr_http_date(int64_t time_s, char out[30])
     const int64_t year = yoe + era * 400 + (month < 2);
 
     (void)snprintf(out, 30, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", days[day % 7],
-                   (unsigned)(doy - (153 * mp + 2) / 5 + 1) % 100u, months[month], (unsigned)year % 10000u,
-                   (unsigned)(second / 3600) % 100u, (unsigned)(second / 60 % 60) % 100u, (unsigned)(second % 60) % 100u);
+                   (unsigned)(doy - (153 * mp + 2) / 5 + 1) % 100u, months[month],
+                   (unsigned)year % 10000u, (unsigned)(second / 3600) % 100u,
+                   (unsigned)(second / 60 % 60) % 100u, (unsigned)(second % 60) % 100u);
 }
 
 int pbr_http1_emit(const struct pbr_http1_answer *a, struct pbr_buf *out)

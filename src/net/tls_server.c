@@ -64,20 +64,23 @@ static int make_self_signed(SSL_CTX *ctx, struct pbr_diag *diag)
 
     if (!key || !cert || X509_set_version(cert, 2) != 1 || !number_certificate(cert) ||
         !X509_gmtime_adj(X509_getm_notBefore(cert), -86400) ||
-        !X509_time_adj_ex(X509_getm_notAfter(cert), VALID_DAYS, 0, NULL) || X509_set_pubkey(cert, key) != 1 ||
-        !name_certificate(cert) || X509_sign(cert, key, EVP_sha256()) == 0 ||
-        SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)
+        !X509_time_adj_ex(X509_getm_notAfter(cert), VALID_DAYS, 0, NULL) ||
+        X509_set_pubkey(cert, key) != 1 || !name_certificate(cert) ||
+        X509_sign(cert, key, EVP_sha256()) == 0 || SSL_CTX_use_certificate(ctx, cert) != 1 ||
+        SSL_CTX_use_PrivateKey(ctx, key) != 1)
         rc = tls_failed(diag, "cannot make a certificate");
     EVP_PKEY_free(key);
     X509_free(cert);
     return rc;
 }
 
-static int load_pair(SSL_CTX *ctx, const char *cert_file, const char *key_file, struct pbr_diag *diag)
+static int load_pair(SSL_CTX *ctx, const char *cert_file, const char *key_file,
+                     struct pbr_diag *diag)
 {
     if (SSL_CTX_use_certificate_chain_file(ctx, cert_file) != 1)
         return tls_failed(diag, cert_file);
-    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1)
         return tls_failed(diag, key_file);
     return PBR_OK;
 }
@@ -113,7 +116,8 @@ int pbr_tls_server_new(const struct pbr_env *env, const char *cert_file, const c
     SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                  SSL_MODE_RELEASE_BUFFERS);
     (void)SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF);
-    rc = cert_file && key_file ? load_pair(t->ctx, cert_file, key_file, diag) : make_self_signed(t->ctx, diag);
+    rc = cert_file && key_file ? load_pair(t->ctx, cert_file, key_file, diag)
+                               : make_self_signed(t->ctx, diag);
     if (rc == PBR_OK)
         rc = take_fingerprint(t, diag);
     if (rc < 0)
@@ -164,7 +168,8 @@ static bool parse_address(const char *host, uint16_t port, union address *ret, s
     return false;
 }
 
-int pbr_listen(const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port, struct pbr_diag *diag)
+int pbr_listen(const char *host, uint16_t port, int *ret_fd, uint16_t *ret_port,
+               struct pbr_diag *diag)
 {
     union address a;
     socklen_t len = 0;
@@ -192,12 +197,19 @@ int pbr_socket_prepare(int fd, struct pbr_diag *diag)
     const int on = 1, idle_s = KEEP_ALIVE_S;
     const int flags = fcntl(fd, F_GETFL);
 
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return pbr_fail_os(diag, errno, "socket");
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
     return PBR_OK;
+}
+
+void pbr_socket_make_reset(int fd)
+{
+    const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
 /* ---- pipes ---- */
@@ -214,7 +226,8 @@ static bool would_block(int e)
     return e == EAGAIN || e == EWOULDBLOCK || e == EINTR;
 }
 
-static int plain_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned *ret_want, struct pbr_diag *diag)
+static int plain_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned *ret_want,
+                      struct pbr_diag *diag)
 {
     const struct socket_pipe *p = ctx;
     const ssize_t n = recv(p->fd, out, len, 0);
@@ -231,7 +244,8 @@ static int plain_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned
     return PBR_OK;
 }
 
-static int plain_write(void *ctx, struct pbr_span in, size_t *ret, unsigned *ret_want, struct pbr_diag *diag)
+static int plain_write(void *ctx, struct pbr_span in, size_t *ret, unsigned *ret_want,
+                       struct pbr_diag *diag)
 {
     const struct socket_pipe *p = ctx;
     const ssize_t n = send(p->fd, in.ptr, in.len, MSG_NOSIGNAL);
@@ -270,7 +284,8 @@ static int tls_result(struct socket_pipe *p, int n, unsigned *ret_want, struct p
     }
 }
 
-static int tls_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned *ret_want, struct pbr_diag *diag)
+static int tls_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned *ret_want,
+                    struct pbr_diag *diag)
 {
     struct socket_pipe *p = ctx;
 
@@ -292,7 +307,8 @@ static int tls_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned *
     return PBR_OK;
 }
 
-static int tls_write(void *ctx, struct pbr_span in, size_t *ret, unsigned *ret_want, struct pbr_diag *diag)
+static int tls_write(void *ctx, struct pbr_span in, size_t *ret, unsigned *ret_want,
+                     struct pbr_diag *diag)
 {
     struct socket_pipe *p = ctx;
 
@@ -320,10 +336,8 @@ static void close_pipe(void *ctx)
         SSL_free(p->ssl);
         ERR_clear_error();
     }
-    if (p->reset) {
-        const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-        (void)setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    }
+    if (p->reset)
+        pbr_socket_make_reset(p->fd);
     pbr_close(&p->fd);
     pbr_free(p->env, p);
 }
@@ -335,7 +349,9 @@ int pbr_pipe_socket(const struct pbr_env *env, int fd, struct pbr_pipe *ret, str
     if (!p)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "out of memory for a connection");
     *p = (struct socket_pipe){ .env = env, .fd = fd };
-    *ret = (struct pbr_pipe){ .ctx = p, .fd = fd, .read = plain_read, .write = plain_write, .close = close_pipe };
+    *ret = (struct pbr_pipe){
+        .ctx = p, .fd = fd, .read = plain_read, .write = plain_write, .close = close_pipe
+    };
     return PBR_OK;
 }
 
@@ -352,7 +368,9 @@ int pbr_pipe_tls(const struct pbr_env *env, struct pbr_tls_server *t, int fd, st
     }
     SSL_set_accept_state(ssl);
     *p = (struct socket_pipe){ .env = env, .ssl = ssl, .fd = fd };
-    *ret = (struct pbr_pipe){ .ctx = p, .fd = fd, .read = tls_read, .write = tls_write, .close = close_pipe };
+    *ret = (struct pbr_pipe){
+        .ctx = p, .fd = fd, .read = tls_read, .write = tls_write, .close = close_pipe
+    };
     return PBR_OK;
 }
 

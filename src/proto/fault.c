@@ -61,7 +61,8 @@ static bool copy(struct pbr_span in, char *out, size_t cap)
 static int parse_where(struct pbr_fault_spec *f, struct pbr_span in, struct pbr_diag *diag)
 {
     const size_t space = find(in, ' ');
-    const struct pbr_span word = pbr_span_sub(in, 0, space), rest = pbr_span_sub(in, space + 1, in.len);
+    const struct pbr_span word = pbr_span_sub(in, 0, space),
+                          rest = pbr_span_sub(in, space + 1, in.len);
 
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         if (!pbr_span_eq_str(word, places[i].word))
@@ -73,7 +74,8 @@ static int parse_where(struct pbr_fault_spec *f, struct pbr_span in, struct pbr_
     }
     f->where = PBR_FAULT_AT_REQUEST;
     if (!copy(word, f->method, sizeof(f->method)) || !copy(rest, f->pattern, sizeof(f->pattern)))
-        return bad(diag, "place is neither \"METHOD PATH\" nor accept, upgrade, chunk-read, chunk-write");
+        return bad(diag,
+                   "place is neither \"METHOD PATH\" nor accept, upgrade, chunk-read, chunk-write");
     return PBR_OK;
 }
 
@@ -93,8 +95,8 @@ static int parse_count(struct pbr_fault_spec *f, struct pbr_span in, struct pbr_
     return PBR_OK;
 }
 
-static int parse_value(struct pbr_fault_spec *f, enum value_kind kind, uint64_t max, struct pbr_span in,
-                       struct pbr_diag *diag)
+static int parse_value(struct pbr_fault_spec *f, enum value_kind kind, uint64_t max,
+                       struct pbr_span in, struct pbr_diag *diag)
 {
     if (kind == STATUS) {
         const size_t comma = find(in, ',');
@@ -118,7 +120,8 @@ static int parse_what(struct pbr_fault_spec *f, struct pbr_span in, struct pbr_d
         if (actions[i].value == NO_VALUE && in.len == len)
             return PBR_OK;
         if (actions[i].value != NO_VALUE && in.len > len && in.ptr[len] == '=')
-            return parse_value(f, actions[i].value, actions[i].max, pbr_span_sub(in, len + 1, in.len), diag);
+            return parse_value(f, actions[i].value, actions[i].max,
+                               pbr_span_sub(in, len + 1, in.len), diag);
     }
     return bad(diag, "unknown action");
 }

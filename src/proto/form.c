@@ -161,7 +161,11 @@ int pbr_form_put_u64(struct pbr_buf *out, size_t base, const char *key, uint64_t
 static size_t utf8_len(struct pbr_span in, size_t i)
 {
     const uint8_t c = in.ptr[i];
-    const size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    const size_t n = c < 0x80                ? 1
+                     : c >= 0xc2 && c < 0xe0 ? 2
+                     : c >= 0xe0 && c < 0xf0 ? 3
+                     : c >= 0xf0 && c < 0xf5 ? 4
+                                             : 0;
 
     if (n == 0 || n > in.len - i)
         return 0;
@@ -171,7 +175,8 @@ static size_t utf8_len(struct pbr_span in, size_t i)
     if (n < 3)
         return n;
     const uint8_t d = in.ptr[i + 1];
-    const bool bad = (c == 0xe0 && d < 0xa0) || (c == 0xed && d >= 0xa0) || (c == 0xf0 && d < 0x90) ||
+    const bool bad = (c == 0xe0 && d < 0xa0) || (c == 0xed && d >= 0xa0) ||
+                     (c == 0xf0 && d < 0x90) ||
                      (c == 0xf4 && d >= 0x90); /* overlong, surrogates, beyond U+10FFFF */
     return bad ? 0 : n;
 }

@@ -57,7 +57,8 @@ bool pbr_authid_ok(struct pbr_span id)
     const struct pbr_span user = pbr_authid_user(id, &is_token);
 
     return pbr_userid_ok(user) &&
-           (!is_token || (id.len <= PBR_AUTHID_MAX && pbr_name_is_safe_id(pbr_span_sub(id, user.len + 1, id.len))));
+           (!is_token || (id.len <= PBR_AUTHID_MAX &&
+                          pbr_name_is_safe_id(pbr_span_sub(id, user.len + 1, id.len))));
 }
 
 bool pbr_owner_ok(struct pbr_span auth_id, struct pbr_span owner)
@@ -122,7 +123,8 @@ bool pbr_ticket_fresh(int64_t time_s, int64_t now_s)
     return time_s <= now_s + PBR_TICKET_SKEW_S && now_s - time_s < PBR_TICKET_LIFETIME_S;
 }
 
-bool pbr_token_header_parse(struct pbr_span value, struct pbr_span *ret_id, struct pbr_span *ret_secret)
+bool pbr_token_header_parse(struct pbr_span value, struct pbr_span *ret_id,
+                            struct pbr_span *ret_secret)
 {
     static const char word[] = "PBSAPIToken";
 

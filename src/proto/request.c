@@ -59,8 +59,8 @@ int pbr_upgrade_path(enum pbr_api api, const struct pbr_upgrade *u, struct pbr_b
     return q.rc;
 }
 
-int pbr_request_chunk(bool fixed, uint64_t wid, const uint8_t digest[PBR_REQUEST_DIGEST], uint64_t size,
-                      uint64_t encoded_size, struct pbr_buf *out)
+int pbr_request_chunk(bool fixed, uint64_t wid, const uint8_t digest[PBR_REQUEST_DIGEST],
+                      uint64_t size, uint64_t encoded_size, struct pbr_buf *out)
 {
     struct query q = start(out, fixed ? "/fixed_chunk" : "/dynamic_chunk");
 
@@ -71,7 +71,8 @@ int pbr_request_chunk(bool fixed, uint64_t wid, const uint8_t digest[PBR_REQUEST
     return q.rc;
 }
 
-int pbr_request_create(bool fixed, const char *archive, bool has_size, uint64_t size, struct pbr_buf *out)
+int pbr_request_create(bool fixed, const char *archive, bool has_size, uint64_t size,
+                       struct pbr_buf *out)
 {
     struct query q = start(out, fixed ? "/fixed_index" : "/dynamic_index");
 
@@ -123,7 +124,8 @@ int pbr_request_get_chunk(const uint8_t digest[PBR_REQUEST_DIGEST], struct pbr_b
     return q.rc;
 }
 
-int pbr_append_body(uint64_t wid, const struct pbr_append_entry *entries, size_t nr, struct pbr_buf *out)
+int pbr_append_body(uint64_t wid, const struct pbr_append_entry *entries, size_t nr,
+                    struct pbr_buf *out)
 {
     int rc = pbr_buf_append(out, pbr_span_str("{\"digest-list\":["));
 

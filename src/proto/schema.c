@@ -7,7 +7,8 @@
 
 #include "format/manifest.h"
 
-/* Collects refusals: the first as "parameter verification failed - 'x': reason", several as a list (BKP-031). */
+/* Collects refusals: the first as "parameter verification failed - 'x': reason", several as a list
+ * (BKP-031). */
 struct errors {
     struct pbr_buf *text;
     size_t nr;
@@ -43,7 +44,8 @@ static void refuse(struct errors *e, const char *name, const char *reason)
     e->nr++;
 }
 
-static void refuse_element(struct errors *e, const char *name, bool element, size_t at, const char *reason)
+static void refuse_element(struct errors *e, const char *name, bool element, size_t at,
+                           const char *reason)
 {
     char full[160];
     if (element)
@@ -60,7 +62,8 @@ static int verdict(const struct errors *e)
     return e->nr > 0 ? PBR_E_ARG : PBR_OK;
 }
 
-void pbr_params_init(struct pbr_params *p, const struct pbr_env *env, const struct pbr_schema *schema)
+void pbr_params_init(struct pbr_params *p, const struct pbr_env *env,
+                     const struct pbr_schema *schema)
 {
     memset(p, 0, sizeof(*p));
     p->env = env;
@@ -99,7 +102,7 @@ bool pbr_bool_parse(struct pbr_span text, bool *ret)
     static const struct {
         const char *word;
         bool value;
-    } words[] = { { "1", true }, { "on", true }, { "yes", true }, { "true", true },
+    } words[] = { { "1", true },  { "on", true },   { "yes", true }, { "true", true },
                   { "0", false }, { "off", false }, { "no", false }, { "false", false } };
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -114,7 +117,8 @@ bool pbr_bool_parse(struct pbr_span text, bool *ret)
 /* ---- values ---- */
 
 /* NULL, or the reason (static or in `room`). */
-static const char *check_str(const struct pbr_param_def *d, struct pbr_span v, char *room, size_t cap)
+static const char *check_str(const struct pbr_param_def *d, struct pbr_span v, char *room,
+                             size_t cap)
 {
     if (v.len < d->min_len) {
         (void)snprintf(room, cap, "value must be at least %zu characters long", d->min_len);
@@ -131,19 +135,23 @@ static const char *check_str(const struct pbr_param_def *d, struct pbr_span v, c
     for (const char *const *w = d->words; *w; w++)
         if (pbr_span_eq_str(v, *w))
             return NULL;
-    (void)snprintf(room, cap, "value '%.*s' is not defined in the enumeration.", (int)(v.len < 100 ? v.len : 100),
-                   (const char *)v.ptr);
+    (void)snprintf(room, cap, "value '%.*s' is not defined in the enumeration.",
+                   (int)(v.len < 100 ? v.len : 100), (const char *)v.ptr);
     return room;
 }
 
 static const char *check_int(const struct pbr_param_def *d, int64_t v, char *room, size_t cap)
 {
     if (v < d->min) {
-        (void)snprintf(room, cap, "value must have a minimum value of %" PRId64 " (got %" PRId64 ")", d->min, v);
+        (void)snprintf(room, cap,
+                       "value must have a minimum value of %" PRId64 " (got %" PRId64 ")", d->min,
+                       v);
         return room;
     }
     if (d->has_max && v > d->max) {
-        (void)snprintf(room, cap, "value must have a maximum value of %" PRId64 " (got %" PRId64 ")", d->max, v);
+        (void)snprintf(room, cap,
+                       "value must have a maximum value of %" PRId64 " (got %" PRId64 ")", d->max,
+                       v);
         return room;
     }
     return NULL;
@@ -167,7 +175,8 @@ static const char *parse_int(struct pbr_span in, int64_t *ret)
             return "invalid digit found in string";
     if (pbr_parse_i64(in, INT64_MIN, INT64_MAX, ret))
         return NULL;
-    return digits.ptr != in.ptr ? "number too small to fit in target type" : "number too large to fit in target type";
+    return digits.ptr != in.ptr ? "number too small to fit in target type"
+                                : "number too large to fit in target type";
 }
 
 static int list_push_str(const struct pbr_env *env, struct pbr_param *v, struct pbr_span text)
@@ -194,8 +203,8 @@ static int list_push_num(const struct pbr_env *env, struct pbr_param *v, int64_t
     return PBR_OK;
 }
 
-static void take_str(struct pbr_params *p, const struct pbr_param_def *d, struct pbr_param *v, struct pbr_span text,
-                     bool json, struct errors *e)
+static void take_str(struct pbr_params *p, const struct pbr_param_def *d, struct pbr_param *v,
+                     struct pbr_span text, bool json, struct errors *e)
 {
     char room[256];
     const bool list = d->type == PBR_PARAM_STR_LIST;
@@ -209,8 +218,8 @@ static void take_str(struct pbr_params *p, const struct pbr_param_def *d, struct
         e->rc = list_push_str(p->env, v, text);
 }
 
-static void take_int(struct pbr_params *p, const struct pbr_param_def *d, struct pbr_param *v, int64_t num, bool json,
-                     struct errors *e)
+static void take_int(struct pbr_params *p, const struct pbr_param_def *d, struct pbr_param *v,
+                     int64_t num, bool json, struct errors *e)
 {
     char room[256];
     const bool list = d->type == PBR_PARAM_INT_LIST;
@@ -224,8 +233,8 @@ static void take_int(struct pbr_params *p, const struct pbr_param_def *d, struct
         e->rc = list_push_num(p->env, v, num);
 }
 
-static void take_text(struct pbr_params *p, const struct pbr_param_def *d, struct pbr_param *v, struct pbr_span text,
-                      struct errors *e)
+static void take_text(struct pbr_params *p, const struct pbr_param_def *d, struct pbr_param *v,
+                      struct pbr_span text, struct errors *e)
 {
     int64_t num = 0;
     const char *reason = NULL;
@@ -250,8 +259,8 @@ static void take_text(struct pbr_params *p, const struct pbr_param_def *d, struc
         refuse(e, d->name, reason);
 }
 
-static void take_json(struct pbr_params *p, const struct pbr_param_def *d, struct pbr_param *v, const json_t *in,
-                      bool element, struct errors *e)
+static void take_json(struct pbr_params *p, const struct pbr_param_def *d, struct pbr_param *v,
+                      const json_t *in, bool element, struct errors *e)
 {
     const char *reason = NULL;
 
@@ -293,7 +302,8 @@ static bool is_list(const struct pbr_param_def *d)
     return d->type == PBR_PARAM_STR_LIST || d->type == PBR_PARAM_INT_LIST;
 }
 
-static void take_form(struct pbr_params *p, const struct pbr_form *f, bool is_query, struct errors *e)
+static void take_form(struct pbr_params *p, const struct pbr_form *f, bool is_query,
+                      struct errors *e)
 {
     for (size_t i = 0; i < f->nr; i++) {
         const struct pbr_form_pair *pair = &f->pairs[i];
@@ -302,7 +312,8 @@ static void take_form(struct pbr_params *p, const struct pbr_form *f, bool is_qu
             char name[101];
             if (is_query && pbr_span_eq_str(pair->key, "_dc")) /* BKP-065 */
                 continue;
-            (void)snprintf(name, sizeof(name), "%.*s", (int)(pair->key.len < 100 ? pair->key.len : 100),
+            (void)snprintf(name, sizeof(name), "%.*s",
+                           (int)(pair->key.len < 100 ? pair->key.len : 100),
                            (const char *)pair->key.ptr);
             refuse(e, name, "schema does not allow additional properties.");
             continue;
@@ -325,7 +336,8 @@ static void find_missing(const struct pbr_params *p, const char *reason, struct 
             refuse(e, p->schema->defs[i].name, reason);
 }
 
-int pbr_params_from_form(struct pbr_params *p, struct pbr_span query, struct pbr_span body, struct pbr_buf *text)
+int pbr_params_from_form(struct pbr_params *p, struct pbr_span query, struct pbr_span body,
+                         struct pbr_buf *text)
 {
     struct errors e = { .text = text };
 
@@ -343,7 +355,8 @@ int pbr_params_from_form(struct pbr_params *p, struct pbr_span query, struct pbr
 
 static const char *not_a_list(const json_t *in)
 {
-    return json_is_object(in) ? "Expected array - got object." : "Expected array - got scalar value.";
+    return json_is_object(in) ? "Expected array - got object."
+                              : "Expected array - got scalar value.";
 }
 
 static void take_member(struct pbr_params *p, const char *key, const json_t *in, struct errors *e)
@@ -384,7 +397,8 @@ static int not_json(struct pbr_span body, const struct pbr_diag *diag, struct pb
     }
     const bool early = diag->code == PBR_E_TRUNCATED || strstr(diag->text, "premature") ||
                        strstr(diag->text, "near end of file");
-    const int rc = early ? pbr_buf_printf(text, "EOF while parsing a value at line %zu column %zu", line, column)
+    const int rc = early ? pbr_buf_printf(text, "EOF while parsing a value at line %zu column %zu",
+                                          line, column)
                          : pbr_buf_printf(text, "%s", diag->text);
     return rc < 0 ? rc : PBR_E_ARG;
 }
@@ -403,7 +417,8 @@ int pbr_params_from_json(struct pbr_params *p, struct pbr_span body, struct pbr_
     if (rc < 0)
         return not_json(body, &diag, text);
     if (!json_is_object(p->json)) {
-        rc = pbr_buf_printf(text, "Expected object - got %s.", json_is_array(p->json) ? "array" : "scalar value");
+        rc = pbr_buf_printf(text, "Expected object - got %s.",
+                            json_is_array(p->json) ? "array" : "scalar value");
         return rc < 0 ? rc : PBR_E_ARG;
     }
 
@@ -466,7 +481,8 @@ json_t *pbr_params_to_json(const struct pbr_params *p)
     json_t *out = json_object();
     for (size_t i = 0; out && i < p->schema->nr; i++)
         if (p->val[i].set)
-            (void)json_object_set_new(out, p->schema->defs[i].name, param_to_json(&p->schema->defs[i], &p->val[i]));
+            (void)json_object_set_new(out, p->schema->defs[i].name,
+                                      param_to_json(&p->schema->defs[i], &p->val[i]));
     return out;
 }
 
@@ -487,5 +503,6 @@ int pbr_body_form(const char *content_type, enum pbr_body_form *ret, struct pbr_
         *ret = PBR_BODY_FORM;
         return PBR_OK;
     }
-    return pbr_fail_at(diag, PBR_E_ARG, "BKP-063", "unsupported content type Ok(\"%s\")", content_type);
+    return pbr_fail_at(diag, PBR_E_ARG, "BKP-063", "unsupported content type Ok(\"%s\")",
+                       content_type);
 }

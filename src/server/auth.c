@@ -16,7 +16,7 @@ struct cred {
 };
 
 struct ticket {
-    const char *user;  /* of a cred */
+    const char *user; /* of a cred */
     int64_t time_s;
     char *text, *csrf; /* NULL: slot unused */
 };
@@ -40,8 +40,8 @@ static void free_creds(const struct pbr_env *env, struct cred *creds, size_t nr)
     pbr_free(env, creds);
 }
 
-static int copy_creds(const struct pbr_env *env, const struct pbr_server_cred *in, size_t nr, bool tokens,
-                      struct cred **ret, size_t *ret_nr, struct pbr_diag *diag)
+static int copy_creds(const struct pbr_env *env, const struct pbr_server_cred *in, size_t nr,
+                      bool tokens, struct cred **ret, size_t *ret_nr, struct pbr_diag *diag)
 {
     *ret = pbr_alloc(env, nr ? nr : 1, sizeof(**ret));
     *ret_nr = nr;
@@ -52,7 +52,8 @@ static int copy_creds(const struct pbr_env *env, const struct pbr_server_cred *i
         bool is_token;
         (void)pbr_authid_user(id, &is_token);
         if (!pbr_authid_ok(id) || is_token != tokens)
-            return pbr_fail_at(diag, PBR_E_ARG, "API-020", "'%s' is no %s id", in[i].id, tokens ? "token" : "user");
+            return pbr_fail_at(diag, PBR_E_ARG, "API-020", "'%s' is no %s id", in[i].id,
+                               tokens ? "token" : "user");
         (*ret)[i].id = pbr_strdup(env, in[i].id);
         if (!(*ret)[i].id || pbr_secret_set(&(*ret)[i].secret, env, pbr_span_str(in[i].secret)) < 0)
             return PBR_E_NOMEM;
@@ -60,7 +61,8 @@ static int copy_creds(const struct pbr_env *env, const struct pbr_server_cred *i
     return PBR_OK;
 }
 
-int pbr_srv_auth_new(struct pbr_server *s, const struct pbr_server_opts *opts, struct pbr_diag *diag)
+int pbr_srv_auth_new(struct pbr_server *s, const struct pbr_server_opts *opts,
+                     struct pbr_diag *diag)
 {
     struct pbr_srv_auth *a = pbr_alloc(&s->env, 1, sizeof(*a));
 
@@ -129,7 +131,8 @@ json_t *pbr_srv_auth_users(const struct pbr_server *s, bool with_tokens)
         for (size_t k = 0; k < s->auth->token_nr; k++) {
             const struct pbr_span id = pbr_span_str(s->auth->tokens[k].id);
             if (pbr_span_eq_str(pbr_authid_user(id, NULL), s->auth->users[i].id))
-                (void)json_array_append_new(tokens, json_pack("{s:s}", "tokenid", s->auth->tokens[k].id));
+                (void)json_array_append_new(tokens,
+                                            json_pack("{s:s}", "tokenid", s->auth->tokens[k].id));
         }
         if (with_tokens)
             (void)json_object_set(user, "tokens", tokens);
@@ -190,7 +193,8 @@ static const struct ticket *find_ticket(const struct pbr_server *s, struct pbr_s
 
     for (size_t i = 0; i < TICKETS_MAX; i++) {
         const struct ticket *t = &s->auth->tickets[i];
-        if (t->text && same_secret(text, pbr_span_str(t->text)) && pbr_ticket_fresh(t->time_s, pbr_srv_now_s(s)))
+        if (t->text && same_secret(text, pbr_span_str(t->text)) &&
+            pbr_ticket_fresh(t->time_s, pbr_srv_now_s(s)))
             found = t;
     }
     return found;
@@ -205,7 +209,8 @@ static bool decode(const struct pbr_env *env, struct pbr_span in, struct pbr_buf
     return pbr_percent_decode(in, out) == PBR_OK;
 }
 
-static const char *check_cookie(struct pbr_server *s, const struct pbr_http1 *req, struct pbr_span value)
+static const char *check_cookie(struct pbr_server *s, const struct pbr_http1 *req,
+                                struct pbr_span value)
 {
     const char *csrf = pbr_http1_get(req, "csrfpreventiontoken");
     const char *user = NULL;
@@ -213,7 +218,8 @@ static const char *check_cookie(struct pbr_server *s, const struct pbr_http1 *re
 
     if (decode(&s->env, value, &text)) {
         const struct ticket *t = find_ticket(s, pbr_buf_span(&text));
-        if (t && (strcmp(req->method, "GET") == 0 || (csrf && strcmp(csrf, t->csrf) == 0))) /* API-076 */
+        if (t &&
+            (strcmp(req->method, "GET") == 0 || (csrf && strcmp(csrf, t->csrf) == 0))) /* API-076 */
             user = t->user;
     }
     pbr_buf_release(&text);
@@ -227,14 +233,16 @@ static const char *check_token(struct pbr_server *s, struct pbr_span id, struct 
     bool ok = false;
 
     if (decode(&s->env, secret, &text))
-        ok = token && same_secret(pbr_buf_span(&text), pbr_span(token->secret.ptr, token->secret.len));
+        ok = token &&
+             same_secret(pbr_buf_span(&text), pbr_span(token->secret.ptr, token->secret.len));
     pbr_buf_release(&text);
     return ok ? token->id : NULL;
 }
 
 const char *pbr_srv_auth_check(struct pbr_server *s, const struct pbr_http1 *req)
 {
-    const char *cookies = pbr_http1_get(req, "cookie"), *header = pbr_http1_get(req, "authorization");
+    const char *cookies = pbr_http1_get(req, "cookie"),
+               *header = pbr_http1_get(req, "authorization");
     struct pbr_span value, id, secret;
 
     if (s->no_auth)
@@ -273,10 +281,13 @@ int pbr_srv_auth_login(struct pbr_srv_call *call, struct pbr_srv_reply *r, struc
     const int rc = new_ticket(s, user, &t);
     if (rc < 0)
         return rc;
-    json_t *data = json_pack("{s:s, s:s, s:s}", "CSRFPreventionToken", t->csrf, "ticket", t->text, "username", t->user);
+    json_t *data = json_pack("{s:s, s:s, s:s}", "CSRFPreventionToken", t->csrf, "ticket", t->text,
+                             "username", t->user);
     if (pbr_params_flag(&call->params, "http-only", false)) { /* API-063 */
-        (void)snprintf(r->extra, sizeof(r->extra),
-                       "set-cookie: __Host-PBSAuthCookie=%s; Secure; SameSite=Lax; HttpOnly; Path=/;\r\n", t->text);
+        (void)snprintf(
+            r->extra, sizeof(r->extra),
+            "set-cookie: __Host-PBSAuthCookie=%s; Secure; SameSite=Lax; HttpOnly; Path=/;\r\n",
+            t->text);
         (void)json_object_del(data, "ticket");
         (void)json_object_set_new(data, "ticket-info", json_string("PBS ticket in cookie"));
     }

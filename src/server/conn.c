@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection: is it TLS, HTTP/1.1 requests one after the other, then perhaps HTTP/2 [BKP section 1, API section 1].
- * Nothing here waits; a request whose answer is due later keeps the connection from reading on.
+/* One connection: is it TLS, HTTP/1.1 requests one after the other, then perhaps HTTP/2 [BKP
+ * section 1, API section 1]. Nothing here waits; a request whose answer is due later keeps the
+ * connection from reading on.
  *
  * Thread: the server's. */
 #include <arpa/inet.h>
@@ -16,7 +17,7 @@
 
 enum {
     IN_CAP = 64 << 10,
-    HANDSHAKE_S = 10,          /* BKP-004 */
+    HANDSHAKE_S = 10, /* BKP-004 */
     OUT_MAX = PBR_REPLY_BODY_MAX + PBR_HTTP1_HEAD_MAX,
     LOG_BODY_MAX = PBR_BLOB_PLAIN_MAX + PBR_BLOB_HDR_MAX,
     TLS_HANDSHAKE_RECORD = 0x16,
@@ -35,12 +36,16 @@ static void journal_connection(struct pbr_srv_conn *c, bool tls)
     socklen_t len = sizeof(a);
     char host[INET6_ADDRSTRLEN] = "", peer[INET6_ADDRSTRLEN + 16] = "local";
 
-    if (getpeername(c->fd, &a.any, &len) == 0 && (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6)) {
+    if (getpeername(c->fd, &a.any, &len) == 0 &&
+        (a.any.sa_family == AF_INET || a.any.sa_family == AF_INET6)) {
         const bool v4 = a.any.sa_family == AF_INET;
-        (void)inet_ntop(a.any.sa_family, v4 ? (void *)&a.v4.sin_addr : (void *)&a.v6.sin6_addr, host, sizeof(host));
-        (void)snprintf(peer, sizeof(peer), "%s:%u", host, (unsigned)ntohs(v4 ? a.v4.sin_port : a.v6.sin6_port));
+        (void)inet_ntop(a.any.sa_family, v4 ? (void *)&a.v4.sin_addr : (void *)&a.v6.sin6_addr,
+                        host, sizeof(host));
+        (void)snprintf(peer, sizeof(peer), "%s:%u", host,
+                       (unsigned)ntohs(v4 ? a.v4.sin_port : a.v6.sin6_port));
     }
-    pbr_srv_journal(c->srv, "connection", c->id, json_pack("{s:s, s:b}", "peer", peer, "tls", (int)tls));
+    pbr_srv_journal(c->srv, "connection", c->id,
+                    json_pack("{s:s, s:b}", "peer", peer, "tls", (int)tls));
 }
 
 /* accept#N faults: what needs no request happens at once. */
@@ -119,6 +124,8 @@ void pbr_srv_conn_free(struct pbr_srv_conn *c)
 
     if (c->reset && c->pipe.ctx)
         pbr_pipe_make_reset(&c->pipe);
+    else if (c->reset)
+        pbr_socket_make_reset(c->fd);
     drop_call(c);
     if (c->h2)
         pbr_h2_server_free(c->h2);
@@ -212,7 +219,8 @@ static bool flush(struct pbr_srv_conn *c)
     while (c->out_pos < c->out.len) {
         size_t n = 0;
         unsigned want = 0;
-        if (c->pipe.write(c->pipe.ctx, pbr_span(c->out.ptr + c->out_pos, c->out.len - c->out_pos), &n, &want, NULL) < 0) {
+        if (c->pipe.write(c->pipe.ctx, pbr_span(c->out.ptr + c->out_pos, c->out.len - c->out_pos),
+                          &n, &want, NULL) < 0) {
             pbr_srv_conn_kill(c, false);
             return false;
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Scripted faults at work: which fire, and what they make of a reply; the language is proto/fault.h.
+/* Scripted faults at work: which fire, and what they make of a reply; the language is
+ * proto/fault.h.
  *
  * Thread: the server's. */
 #include <string.h>
@@ -14,14 +15,16 @@ void pbr_srv_fault_step(struct pbr_server *s, struct pbr_srv_fired *fired, uint6
         if (!pbr_fault_spec_step(f, where, method, subject))
             continue;
         fired->act[f->what] = f;
-        pbr_srv_journal(s, "fault", conn_id, json_pack("{s:s, s:s}", "fault", s->fault_text[i], "at", subject));
+        pbr_srv_journal(s, "fault", conn_id,
+                        json_pack("{s:s, s:s}", "fault", s->fault_text[i], "at", subject));
     }
 }
 
 bool pbr_srv_fault_replaces(const struct pbr_srv_fired *fired)
 {
-    static const enum pbr_fault_what replacing[] = { PBR_FAULT_STATUS, PBR_FAULT_RESET, PBR_FAULT_CLOSE,
-                                                     PBR_FAULT_GOAWAY, PBR_FAULT_RST_STREAM, PBR_FAULT_STALL };
+    static const enum pbr_fault_what replacing[] = { PBR_FAULT_STATUS,     PBR_FAULT_RESET,
+                                                     PBR_FAULT_CLOSE,      PBR_FAULT_GOAWAY,
+                                                     PBR_FAULT_RST_STREAM, PBR_FAULT_STALL };
     for (size_t i = 0; i < sizeof(replacing) / sizeof(replacing[0]); i++)
         if (fired->act[replacing[i]])
             return true;
@@ -39,7 +42,8 @@ static bool is_index(const struct pbr_srv_reply *r, enum pbr_index_kind *ret_kin
 {
     struct pbr_index ix;
 
-    if (!r->mem || pbr_index_parse(pbr_span(r->mem, (size_t)r->length), false, &ix, NULL) < 0 || ix.entry_nr == 0)
+    if (!r->mem || pbr_index_parse(pbr_span(r->mem, (size_t)r->length), false, &ix, NULL) < 0 ||
+        ix.entry_nr == 0)
         return false;
     *ret_kind = ix.kind;
     return true;
@@ -54,7 +58,8 @@ static void lie_about_index(const struct pbr_srv_fired *fired, struct pbr_srv_re
     if (fired->act[PBR_FAULT_LIE_CSUM])
         invert(r->mem + (r->length - PBR_DIGEST_LEN), PBR_DIGEST_LEN);
     if (fired->act[PBR_FAULT_LIE_SIZE]) {
-        uint8_t *size = kind == PBR_INDEX_DYNAMIC ? r->mem + (r->length - PBR_DIDX_REC) : r->mem + 64;
+        uint8_t *size =
+            kind == PBR_INDEX_DYNAMIC ? r->mem + (r->length - PBR_DIDX_REC) : r->mem + 64;
         pbr_put_u64le(size, pbr_get_u64le(size) + 1);
     }
 }
@@ -69,8 +74,8 @@ void pbr_srv_fault_reply(const struct pbr_srv_fired *fired, struct pbr_srv_reply
     }
     if (fired->act[PBR_FAULT_DELAY])
         r->delay_ms += (unsigned)fired->act[PBR_FAULT_DELAY]->value;
-    if (!fired->act[PBR_FAULT_SHORT] && !fired->act[PBR_FAULT_CORRUPT] && !fired->act[PBR_FAULT_LIE_CSUM] &&
-        !fired->act[PBR_FAULT_LIE_SIZE])
+    if (!fired->act[PBR_FAULT_SHORT] && !fired->act[PBR_FAULT_CORRUPT] &&
+        !fired->act[PBR_FAULT_LIE_CSUM] && !fired->act[PBR_FAULT_LIE_SIZE])
         return;
     if (pbr_srv_reply_load(r, NULL) < 0)
         return;

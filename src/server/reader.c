@@ -10,7 +10,8 @@
 enum { SPEEDTEST_BYTES = 1 << 20 };
 
 /* Index files: all chunks become permitted, then the file is sent [RDR-022, RDR-025]. */
-static int download_index(struct pbr_srv_session *se, const char *name, struct pbr_srv_reply *r, struct pbr_diag *diag)
+static int download_index(struct pbr_srv_session *se, const char *name, struct pbr_srv_reply *r,
+                          struct pbr_diag *diag)
 {
     struct pbr_store_index ix;
     int rc = pbr_store_load_index(se->store->store, se->ns, &se->snapshot, name, &ix, diag);
@@ -24,8 +25,8 @@ static int download_index(struct pbr_srv_session *se, const char *name, struct p
     return rc;
 }
 
-static int call_download(struct pbr_srv_session *se, struct pbr_srv_call *call, struct pbr_srv_reply *r,
-                         struct pbr_diag *diag)
+static int call_download(struct pbr_srv_session *se, struct pbr_srv_call *call,
+                         struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     char name[PBR_ARCHIVE_NAME_MAX + 1];
     enum pbr_file_type type;
@@ -50,8 +51,8 @@ static int call_download(struct pbr_srv_session *se, struct pbr_srv_call *call, 
     return PBR_OK;
 }
 
-static int call_chunk(struct pbr_srv_session *se, struct pbr_srv_call *call, struct pbr_srv_reply *r,
-                      struct pbr_diag *diag)
+static int call_chunk(struct pbr_srv_session *se, struct pbr_srv_call *call,
+                      struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     uint8_t digest[PBR_DIGEST_LEN];
     char hex[65];
@@ -71,7 +72,8 @@ static int call_chunk(struct pbr_srv_session *se, struct pbr_srv_call *call, str
         rc = pbr_srv_reply_fd(r, fd, size, true, diag);
     if (rc < 0)
         return rc;
-    pbr_srv_fault_step(call->conn->srv, &call->fired, call->conn->id, PBR_FAULT_AT_CHUNK_READ, "", hex);
+    pbr_srv_fault_step(call->conn->srv, &call->fired, call->conn->id, PBR_FAULT_AT_CHUNK_READ, "",
+                       hex);
     pbr_srv_journal(call->conn->srv, "chunk-read", call->conn->id,
                     json_pack("{s:s, s:I}", "digest", hex, "encoded-size", (json_int_t)size));
     return PBR_OK;
@@ -91,8 +93,8 @@ static int call_speedtest(struct pbr_srv_reply *r, struct pbr_diag *diag)
     return PBR_OK;
 }
 
-int pbr_srv_reader_call(struct pbr_srv_session *se, struct pbr_srv_call *call, struct pbr_srv_reply *r,
-                        struct pbr_diag *diag)
+int pbr_srv_reader_call(struct pbr_srv_session *se, struct pbr_srv_call *call,
+                        struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     switch (call->route->call) {
     case PBR_CALL_DOWNLOAD:
@@ -102,7 +104,7 @@ int pbr_srv_reader_call(struct pbr_srv_session *se, struct pbr_srv_call *call, s
     case PBR_CALL_SPEEDTEST:
         return call_speedtest(r, diag);
     default:
-        return pbr_srv_reply_data(r, json_pack("[{s:s}, {s:s}, {s:s}]", "subdir", "chunk", "subdir", "download",
-                                               "subdir", "speedtest"));
+        return pbr_srv_reply_data(r, json_pack("[{s:s}, {s:s}, {s:s}]", "subdir", "chunk", "subdir",
+                                               "download", "subdir", "speedtest"));
     }
 }

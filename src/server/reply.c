@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is answered: JSON, bare error texts, raw bytes from memory or a file [BKP-067, BKP-068, RDR section 2].
+/* What is answered: JSON, bare error texts, raw bytes from memory or a file [BKP-067, BKP-068, RDR
+ * section 2].
  *
  * Thread: the server's. */
 #include <string.h>
@@ -84,7 +85,8 @@ int pbr_srv_reply_null(struct pbr_srv_reply *r)
     return pbr_srv_reply_data(r, json_null());
 }
 
-void pbr_srv_reply_text(struct pbr_srv_reply *r, int status, const char *content_type, struct pbr_span text)
+void pbr_srv_reply_text(struct pbr_srv_reply *r, int status, const char *content_type,
+                        struct pbr_span text)
 {
     drop_body(r);
     r->status = status;
@@ -94,7 +96,8 @@ void pbr_srv_reply_text(struct pbr_srv_reply *r, int status, const char *content
     r->length = r->mem ? text.len : 0;
 }
 
-void pbr_srv_reply_fail(struct pbr_srv_reply *r, int code, const struct pbr_diag *diag, const char *content_type)
+void pbr_srv_reply_fail(struct pbr_srv_reply *r, int code, const struct pbr_diag *diag,
+                        const char *content_type)
 {
     const char *text = diag->text[0] ? diag->text : pbr_err_name(code);
 
@@ -121,7 +124,8 @@ static void file_close(void *ctx)
     pbr_free(f->env, f);
 }
 
-int pbr_srv_reply_fd(struct pbr_srv_reply *r, int fd, uint64_t size, bool has_length, struct pbr_diag *diag)
+int pbr_srv_reply_fd(struct pbr_srv_reply *r, int fd, uint64_t size, bool has_length,
+                     struct pbr_diag *diag)
 {
     struct file *f = pbr_alloc(r->env, 1, sizeof(*f));
 
@@ -131,7 +135,8 @@ int pbr_srv_reply_fd(struct pbr_srv_reply *r, int fd, uint64_t size, bool has_le
     }
     *f = (struct file){ .env = r->env, .fd = fd };
     drop_body(r);
-    r->file = (struct pbr_source){ .ctx = f, .size = size, .read_at = file_read_at, .close = file_close };
+    r->file =
+        (struct pbr_source){ .ctx = f, .size = size, .read_at = file_read_at, .close = file_close };
     r->length = size;
     r->status = 200;
     r->content_type = PBR_SRV_RAW_TYPE;
@@ -145,7 +150,9 @@ int pbr_srv_reply_load(struct pbr_srv_reply *r, struct pbr_diag *diag)
 
     if (!r->file.read_at)
         return PBR_OK;
-    uint8_t *mem = pbr_to_size(r->length, &len) && len <= PBR_INDEX_SIZE_MAX ? pbr_alloc(r->env, len + 1, 1) : NULL;
+    uint8_t *mem = pbr_to_size(r->length, &len) && len <= PBR_INDEX_SIZE_MAX
+                       ? pbr_alloc(r->env, len + 1, 1)
+                       : NULL;
     if (!mem)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "out of memory for a file");
     const int rc = pbr_source_read_at(&r->file, 0, mem, len, diag);

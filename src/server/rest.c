@@ -13,7 +13,8 @@ enum { SKIP_API2_FORMAT = 2, STORE_PART = 4 }; /* api2 json admin datastore {sto
 
 /* ---- head ---- */
 
-static void refuse(struct pbr_srv_call *call, int status, const char *content_type, const char *text)
+static void refuse(struct pbr_srv_call *call, int status, const char *content_type,
+                   const char *text)
 {
     pbr_srv_reply_text(&call->reply, status, content_type, pbr_span_str(text));
 }
@@ -80,9 +81,11 @@ void pbr_srv_rest_head(struct pbr_srv_call *call, const char *target)
         return;
     call->auth_id = pbr_srv_auth_check(c->srv, &c->http);
     call->route = pbr_route_find(PBR_API_REST, call->method, &call->path, SKIP_API2_FORMAT);
-    pbr_srv_fault_step(c->srv, &call->fired, c->id, PBR_FAULT_AT_REQUEST, call->method, call->path_text);
+    pbr_srv_fault_step(c->srv, &call->fired, c->id, PBR_FAULT_AT_REQUEST, call->method,
+                       call->path_text);
     if (call->route && is_upgrade(call->route)) {
-        pbr_srv_fault_step(c->srv, &call->fired, c->id, PBR_FAULT_AT_UPGRADE, call->method, call->route->path);
+        pbr_srv_fault_step(c->srv, &call->fired, c->id, PBR_FAULT_AT_UPGRADE, call->method,
+                           call->route->path);
         if (call->fired.act[PBR_FAULT_WINDOW])
             c->window = (uint32_t)call->fired.act[PBR_FAULT_WINDOW]->value;
     }
@@ -94,7 +97,8 @@ void pbr_srv_rest_head(struct pbr_srv_call *call, const char *target)
 
 /* ---- parameters ---- */
 
-const char *pbr_srv_param_text(const struct pbr_srv_call *call, const char *name, char *out, size_t cap)
+const char *pbr_srv_param_text(const struct pbr_srv_call *call, const char *name, char *out,
+                               size_t cap)
 {
     const struct pbr_span v = pbr_params_str(&call->params, name);
     const size_t n = v.len < cap ? v.len : cap - 1;
@@ -141,8 +145,8 @@ static bool check_params(struct pbr_srv_call *call)
 
 static int call_version(struct pbr_srv_reply *r)
 {
-    return pbr_srv_reply_data(r, json_pack("{s:s, s:s, s:s}", "release", "0", "repoid", "pbsref-" PBR_VERSION, "version",
-                                           "4.2"));
+    return pbr_srv_reply_data(r, json_pack("{s:s, s:s, s:s}", "release", "0", "repoid",
+                                           "pbsref-" PBR_VERSION, "version", "4.2"));
 }
 
 static int call_stores(const struct pbr_server *s, struct pbr_srv_reply *r)
@@ -150,8 +154,9 @@ static int call_stores(const struct pbr_server *s, struct pbr_srv_reply *r)
     json_t *list = json_array();
 
     for (size_t i = 0; i < s->store_nr; i++)
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "backend-type", "filesystem", "mount-status",
-                                                    "nonremovable", "store", s->stores[i].name));
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "backend-type", "filesystem",
+                                                    "mount-status", "nonremovable", "store",
+                                                    s->stores[i].name));
     return pbr_srv_reply_data(r, list);
 }
 
@@ -184,7 +189,8 @@ static int find_store(struct pbr_srv_call *call, struct pbr_srv_store **ret, str
     return pbr_fail_at(diag, PBR_E_NOENT, "BKP-033", "no such datastore '%s'", name);
 }
 
-static int store_call(struct pbr_srv_call *call, pbr_srv_rest_fn *fn, struct pbr_srv_reply *r, struct pbr_diag *diag)
+static int store_call(struct pbr_srv_call *call, pbr_srv_rest_fn *fn, struct pbr_srv_reply *r,
+                      struct pbr_diag *diag)
 {
     struct pbr_srv_store *st = NULL;
     const int rc = find_store(call, &st, diag);
@@ -204,14 +210,16 @@ static int run(struct pbr_srv_call *call, struct pbr_srv_reply *r, struct pbr_di
     case PBR_CALL_VERSION:
         return call_version(r);
     case PBR_CALL_USERS:
-        return pbr_srv_reply_data(r, pbr_srv_auth_users(s, pbr_params_flag(&call->params, "include_tokens", false)));
+        return pbr_srv_reply_data(
+            r, pbr_srv_auth_users(s, pbr_params_flag(&call->params, "include_tokens", false)));
     case PBR_CALL_UPGRADE_BACKUP:
     case PBR_CALL_UPGRADE_READER:
         return call_upgrade(call, r, diag);
     case PBR_CALL_STORES:
         return call_stores(s, r);
     case PBR_CALL_IDENTITY:
-        return pbr_srv_reply_data(r, json_pack("{s:s}", "pbs-instance-id", "00000000-0000-4000-8000-000000000000"));
+        return pbr_srv_reply_data(
+            r, json_pack("{s:s}", "pbs-instance-id", "00000000-0000-4000-8000-000000000000"));
     case PBR_CALL_TASKS:
     case PBR_CALL_TASK_LOG:
     case PBR_CALL_TASK_STATUS:

@@ -15,8 +15,9 @@ static const char *ns_of(const struct pbr_srv_call *call, char out[PBR_NS_MAX + 
 
 static json_t *removed_json(const struct pbr_store_removed *n)
 {
-    return json_pack("{s:I, s:I, s:I}", "protected-snapshots", (json_int_t)n->protected_snapshots, "removed-groups",
-                     (json_int_t)n->groups, "removed-snapshots", (json_int_t)n->snapshots);
+    return json_pack("{s:I, s:I, s:I}", "protected-snapshots", (json_int_t)n->protected_snapshots,
+                     "removed-groups", (json_int_t)n->groups, "removed-snapshots",
+                     (json_int_t)n->snapshots);
 }
 
 static int delete_group(struct pbr_srv_call *call, struct pbr_store *store, struct pbr_srv_reply *r,
@@ -30,7 +31,8 @@ static int delete_group(struct pbr_srv_call *call, struct pbr_store *store, stru
     if (rc < 0)
         return rc;
     if (n.protected_snapshots > 0 && pbr_params_flag(&call->params, "error-on-protected", true))
-        return pbr_fail_at(diag, PBR_E_PARTIAL, "API-106", "group only partially deleted due to protected snapshots");
+        return pbr_fail_at(diag, PBR_E_PARTIAL, "API-106",
+                           "group only partially deleted due to protected snapshots");
     return pbr_srv_reply_data(r, removed_json(&n));
 }
 
@@ -39,8 +41,10 @@ static void delete_failed(int code, struct pbr_diag *diag)
 {
     static const char head[] = "failed to delete snapshot - ";
     const struct pbr_diag cause = *diag;
-    const bool locked = code == PBR_E_STATE && pbr_span_starts(pbr_span_str(cause.text), "unable to acquire");
-    const char *before = locked ? "Error {\n    context: \"" : "\"", *after = locked ? "\",\n}" : "\"";
+    const bool locked =
+        code == PBR_E_STATE && pbr_span_starts(pbr_span_str(cause.text), "unable to acquire");
+    const char *before = locked ? "Error {\n    context: \"" : "\"",
+               *after = locked ? "\",\n}" : "\"";
     size_t at = (size_t)snprintf(diag->text, sizeof(diag->text), "%s%s", head, before);
 
     for (const char *c = cause.text; *c && at + 8 < sizeof(diag->text); c++) {
@@ -51,8 +55,8 @@ static void delete_failed(int code, struct pbr_diag *diag)
     (void)snprintf(diag->text + at, sizeof(diag->text) - at, "%s", after);
 }
 
-static int delete_snapshot(struct pbr_srv_call *call, struct pbr_store *store, struct pbr_srv_reply *r,
-                           struct pbr_diag *diag)
+static int delete_snapshot(struct pbr_srv_call *call, struct pbr_store *store,
+                           struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     const struct pbr_snapshot snap = pbr_srv_param_snapshot(call);
     char ns[PBR_NS_MAX + 1];
@@ -77,13 +81,13 @@ static int put_notes(struct pbr_srv_call *call, struct pbr_store *store, struct 
     return rc < 0 ? rc : pbr_srv_reply_null(r);
 }
 
-static int put_protected(struct pbr_srv_call *call, struct pbr_store *store, struct pbr_srv_reply *r,
-                         struct pbr_diag *diag)
+static int put_protected(struct pbr_srv_call *call, struct pbr_store *store,
+                         struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     const struct pbr_snapshot snap = pbr_srv_param_snapshot(call);
     char ns[PBR_NS_MAX + 1];
-    const int rc = pbr_store_set_protected(store, ns_of(call, ns), &snap,
-                                           pbr_params_flag(&call->params, "protected", false), diag);
+    const int rc = pbr_store_set_protected(
+        store, ns_of(call, ns), &snap, pbr_params_flag(&call->params, "protected", false), diag);
     return rc < 0 ? rc : pbr_srv_reply_null(r);
 }
 
@@ -94,14 +98,16 @@ static uint64_t keep(const struct pbr_srv_call *call, const char *name)
     return (uint64_t)pbr_params_int(&call->params, name, 0);
 }
 
-static json_t *prune_json(const struct pbr_prune_result *res, const struct pbr_group *g, const char *ns)
+static json_t *prune_json(const struct pbr_prune_result *res, const struct pbr_group *g,
+                          const char *ns)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < res->nr; i++) {
         const struct pbr_prune_item *it = &res->items[i];
-        json_t *o = json_pack("{s:s, s:I, s:s, s:b}", "backup-id", g->id, "backup-time", (json_int_t)it->time_s,
-                              "backup-type", g->type, "keep", (int)pbr_prune_keeps(it->mark));
+        json_t *o = json_pack("{s:s, s:I, s:s, s:b}", "backup-id", g->id, "backup-time",
+                              (json_int_t)it->time_s, "backup-type", g->type, "keep",
+                              (int)pbr_prune_keeps(it->mark));
         if (ns[0])
             (void)json_object_set_new(o, "ns", json_string(ns));
         (void)json_object_set_new(o, "protected", json_boolean(it->is_protected));
@@ -110,12 +116,13 @@ static json_t *prune_json(const struct pbr_prune_result *res, const struct pbr_g
     return list;
 }
 
-static int prune(struct pbr_srv_call *call, struct pbr_srv_store *st, struct pbr_srv_reply *r, struct pbr_diag *diag)
+static int prune(struct pbr_srv_call *call, struct pbr_srv_store *st, struct pbr_srv_reply *r,
+                 struct pbr_diag *diag)
 {
     struct pbr_server *s = call->conn->srv;
     const struct pbr_group g = pbr_srv_param_group(call);
-    const struct pbr_prune_keep k = { keep(call, "keep-last"),   keep(call, "keep-hourly"),
-                                      keep(call, "keep-daily"),  keep(call, "keep-weekly"),
+    const struct pbr_prune_keep k = { keep(call, "keep-last"),    keep(call, "keep-hourly"),
+                                      keep(call, "keep-daily"),   keep(call, "keep-weekly"),
                                       keep(call, "keep-monthly"), keep(call, "keep-yearly") };
     const bool dry_run = pbr_params_flag(&call->params, "dry-run", false);
     struct pbr_prune_result res = { 0 };
@@ -144,11 +151,13 @@ static int prune(struct pbr_srv_call *call, struct pbr_srv_store *st, struct pbr
 /* API-112: the owner himself, a user for his tokens and a token's user; root may everything. */
 static bool may_change_owner(const char *auth_id, const char *owner, const char *to)
 {
-    const struct pbr_span me = pbr_span_str(auth_id), from = pbr_span_str(owner), new_owner = pbr_span_str(to);
+    const struct pbr_span me = pbr_span_str(auth_id), from = pbr_span_str(owner),
+                          new_owner = pbr_span_str(to);
 
     if (strcmp(auth_id, "root@pam") == 0)
         return true;
-    return pbr_span_eq(me, pbr_authid_user(me, NULL)) && pbr_span_eq(me, pbr_authid_user(from, NULL)) &&
+    return pbr_span_eq(me, pbr_authid_user(me, NULL)) &&
+           pbr_span_eq(me, pbr_authid_user(from, NULL)) &&
            pbr_span_eq(me, pbr_authid_user(new_owner, NULL));
 }
 
@@ -168,9 +177,10 @@ static int change_owner(struct pbr_srv_call *call, struct pbr_store *store, stru
     if (!may_change_owner(call->auth_id, owner, to)) {
         diag->status = 401;
         r->delay_ms = call->conn->srv->auth_delay_ms;
-        rc = pbr_fail_at(diag, PBR_E_REMOTE, "API-112",
-                         "%s does not have permission to change owner of backup group '%s/%s' to %s", call->auth_id,
-                         g.type, g.id, to);
+        rc =
+            pbr_fail_at(diag, PBR_E_REMOTE, "API-112",
+                        "%s does not have permission to change owner of backup group '%s/%s' to %s",
+                        call->auth_id, g.type, g.id, to);
     } else if (!pbr_srv_auth_knows(call->conn->srv, pbr_span_str(to))) {
         rc = pbr_fail_at(diag, PBR_E_NOENT, "API-112", "%s '%s' is inactive or non-existent",
                          is_token ? "API token" : "user", to);
@@ -192,7 +202,8 @@ static int upload_log(struct pbr_srv_call *call, struct pbr_store *store, struct
     if (rc < 0)
         return rc;
     if (!pbr_owner_ok(pbr_span_str(call->auth_id), pbr_span_str(owner)))
-        rc = pbr_fail_at(diag, PBR_E_REMOTE, "API-113", "backup owner check failed (%s != %s)", call->auth_id, owner);
+        rc = pbr_fail_at(diag, PBR_E_REMOTE, "API-113", "backup owner check failed (%s != %s)",
+                         call->auth_id, owner);
     else
         rc = pbr_store_put_log(store, ns, &snap, pbr_buf_span(&call->body), diag);
     pbr_free(r->env, owner);
@@ -201,8 +212,8 @@ static int upload_log(struct pbr_srv_call *call, struct pbr_store *store, struct
 
 /* ---- namespaces ---- */
 
-static int create_namespace(struct pbr_srv_call *call, struct pbr_store *store, struct pbr_srv_reply *r,
-                            struct pbr_diag *diag)
+static int create_namespace(struct pbr_srv_call *call, struct pbr_store *store,
+                            struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     char parent[PBR_NS_MAX + 1], name[PBR_NS_MAX + 1], full[2 * PBR_NS_MAX + 4];
 
@@ -215,23 +226,24 @@ static int create_namespace(struct pbr_srv_call *call, struct pbr_store *store, 
     return pbr_srv_reply_data(r, json_string(full));
 }
 
-static int delete_namespace(struct pbr_srv_call *call, struct pbr_store *store, struct pbr_srv_reply *r,
-                            struct pbr_diag *diag)
+static int delete_namespace(struct pbr_srv_call *call, struct pbr_store *store,
+                            struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     struct pbr_store_removed n = { 0 };
     char ns[PBR_NS_MAX + 1];
-    const int rc = pbr_store_delete_namespace(store, ns_of(call, ns),
-                                              pbr_params_flag(&call->params, "delete-groups", false), &n, diag);
+    const int rc = pbr_store_delete_namespace(
+        store, ns_of(call, ns), pbr_params_flag(&call->params, "delete-groups", false), &n, diag);
 
     if (rc < 0)
         return rc;
     if (n.protected_snapshots > 0 && pbr_params_flag(&call->params, "error-on-protected", true))
-        return pbr_fail_at(diag, PBR_E_PARTIAL, "API-114", "group only partially deleted due to protected snapshots");
+        return pbr_fail_at(diag, PBR_E_PARTIAL, "API-114",
+                           "group only partially deleted due to protected snapshots");
     return pbr_srv_reply_data(r, removed_json(&n));
 }
 
-int pbr_srv_rest_change(struct pbr_srv_call *call, struct pbr_srv_store *st, struct pbr_srv_reply *r,
-                        struct pbr_diag *diag)
+int pbr_srv_rest_change(struct pbr_srv_call *call, struct pbr_srv_store *st,
+                        struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     switch (call->route->call) {
     case PBR_CALL_GROUP_DELETE:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* REST calls that show what lies in a datastore [API section 6.1, API-110, API-111, API-114, API-116].
+/* REST calls that show what lies in a datastore [API section 6.1, API-110, API-111, API-114,
+ * API-116].
  *
  * Thread: the server's. */
 #include <string.h>
@@ -92,10 +93,12 @@ static json_t *snapshot_json(const struct pbr_store_snapshot *s)
     (void)json_object_set_new(o, "backup-time", json_integer(s->id.time_s));
     put_comment(o, s->notes);
     if (s->verify_state)
-        (void)json_object_set_new(o, "verification", json_pack("{s:s, s:s}", "upid", s->verify_upid, "state",
-                                                               s->verify_state));
+        (void)json_object_set_new(
+            o, "verification",
+            json_pack("{s:s, s:s}", "upid", s->verify_upid, "state", s->verify_state));
     if (s->fingerprint)
-        (void)json_object_set_new(o, "fingerprint", text_json(s->fingerprint, strlen(s->fingerprint)));
+        (void)json_object_set_new(o, "fingerprint",
+                                  text_json(s->fingerprint, strlen(s->fingerprint)));
     (void)json_object_set_new(o, "files", files_json(s, false));
     if (s->has_manifest)
         (void)json_object_set_new(o, "size", json_integer((json_int_t)s->size));
@@ -105,14 +108,14 @@ static json_t *snapshot_json(const struct pbr_store_snapshot *s)
     return o;
 }
 
-static int list_snapshots(struct pbr_srv_call *call, struct pbr_store *store, struct pbr_srv_reply *r,
-                          struct pbr_diag *diag)
+static int list_snapshots(struct pbr_srv_call *call, struct pbr_store *store,
+                          struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     const struct pbr_group g = pbr_srv_param_group(call);
     char ns[PBR_NS_MAX + 1];
     struct pbr_store_snapshots l;
-    int rc = pbr_store_list_snapshots(store, ns_of(call, ns), g.type[0] ? g.type : NULL, g.id[0] ? g.id : NULL, &l,
-                                      diag);
+    int rc = pbr_store_list_snapshots(store, ns_of(call, ns), g.type[0] ? g.type : NULL,
+                                      g.id[0] ? g.id : NULL, &l, diag);
 
     if (rc < 0)
         return rc;
@@ -153,15 +156,16 @@ static int get_notes(struct pbr_srv_call *call, struct pbr_store *store, struct 
     return rc;
 }
 
-static int list_namespaces(struct pbr_srv_call *call, struct pbr_store *store, struct pbr_srv_reply *r,
-                           struct pbr_diag *diag)
+static int list_namespaces(struct pbr_srv_call *call, struct pbr_store *store,
+                           struct pbr_srv_reply *r, struct pbr_diag *diag)
 {
     char parent[PBR_NS_MAX + 1];
     struct pbr_store_namespaces l;
     int rc;
 
     (void)pbr_srv_param_text(call, "parent", parent, sizeof(parent));
-    rc = pbr_store_list_namespaces(store, parent, (unsigned)pbr_params_int(&call->params, "max-depth", 7), &l, diag);
+    rc = pbr_store_list_namespaces(
+        store, parent, (unsigned)pbr_params_int(&call->params, "max-depth", 7), &l, diag);
     if (rc < 0)
         return rc;
     json_t *list = json_array();
@@ -178,9 +182,10 @@ static int get_status(struct pbr_store *store, struct pbr_srv_reply *r, struct p
 
     if (rc < 0)
         return rc;
-    return pbr_srv_reply_data(r, json_pack("{s:I, s:s, s:I, s:I}", "avail", (json_int_t)space.avail, "backend-type",
-                                           "filesystem", "total", (json_int_t)space.total, "used",
-                                           (json_int_t)space.used));
+    return pbr_srv_reply_data(r,
+                              json_pack("{s:I, s:s, s:I, s:I}", "avail", (json_int_t)space.avail,
+                                        "backend-type", "filesystem", "total",
+                                        (json_int_t)space.total, "used", (json_int_t)space.used));
 }
 
 int pbr_srv_rest_list(struct pbr_srv_call *call, struct pbr_srv_store *st, struct pbr_srv_reply *r,
@@ -200,7 +205,8 @@ int pbr_srv_rest_list(struct pbr_srv_call *call, struct pbr_srv_store *st, struc
         return get_notes(call, st->store, r, diag);
     case PBR_CALL_PROTECTED_GET:
         snap = pbr_srv_param_snapshot(call);
-        return pbr_srv_reply_data(r, json_boolean(pbr_store_is_protected(st->store, ns_of(call, ns), &snap)));
+        return pbr_srv_reply_data(
+            r, json_boolean(pbr_store_is_protected(st->store, ns_of(call, ns), &snap)));
     case PBR_CALL_NS_LIST:
         return list_namespaces(call, st->store, r, diag);
     default:

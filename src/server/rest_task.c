@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tasks: sessions, garbage collections and prunes leave a record with a log; garbage collection runs inline, so its task
- * has always ended when it is asked for [API section 6.3].
+/* Tasks: sessions, garbage collections and prunes leave a record with a log; garbage collection
+ * runs inline, so its task has always ended when it is asked for [API section 6.3].
  *
  * Thread: the server's. */
 #include <stdio.h>
@@ -60,15 +60,16 @@ void pbr_srv_tasks_free(struct pbr_server *s)
     s->tasks = NULL;
 }
 
-/* API-124: '/' becomes '-', other characters than letters, digits, '_', '.' and a leading '.' become \xNN. */
+/* API-124: '/' becomes '-', other characters than letters, digits, '_', '.' and a leading '.'
+ * become \xNN. */
 static int put_upid_id(struct pbr_buf *out, const char *id)
 {
     int rc = PBR_OK;
 
     for (size_t i = 0; id[i] && rc == PBR_OK; i++) {
         const char c = id[i];
-        const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-                           (c == '.' && i > 0);
+        const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                           (c >= 'A' && c <= 'Z') || c == '_' || (c == '.' && i > 0);
         if (plain)
             rc = pbr_buf_append_u8(out, (uint8_t)c);
         else if (c == '/')
@@ -85,8 +86,8 @@ static char *make_upid(const struct pbr_server *s, const struct pbr_srv_task *t,
     char *upid = NULL;
 
     pbr_buf_init(&b, &s->env, UPID_MAX);
-    if (pbr_buf_printf(&b, "UPID:%s:%08X:%08X:%08" PRIX64 ":%08" PRIX64 ":%s:", PBR_SRV_NODE, (unsigned)getpid(), 1u,
-                       number, (uint64_t)t->start_s, t->type) == PBR_OK &&
+    if (pbr_buf_printf(&b, "UPID:%s:%08X:%08X:%08" PRIX64 ":%08" PRIX64 ":%s:", PBR_SRV_NODE,
+                       (unsigned)getpid(), 1u, number, (uint64_t)t->start_s, t->type) == PBR_OK &&
         put_upid_id(&b, t->id) == PBR_OK && pbr_buf_printf(&b, ":%s:", t->auth_id) == PBR_OK)
         upid = pbr_strndup(&s->env, pbr_buf_span(&b));
     pbr_buf_release(&b);
@@ -109,7 +110,8 @@ static void drop_oldest(struct pbr_server *s)
     free_task(&s->env, t);
 }
 
-struct pbr_srv_task *pbr_srv_task_start(struct pbr_server *s, const char *type, const char *id, const char *auth_id)
+struct pbr_srv_task *pbr_srv_task_start(struct pbr_server *s, const char *type, const char *id,
+                                        const char *auth_id)
 {
     struct pbr_srv_task *t = pbr_alloc(&s->env, 1, sizeof(*t));
 
@@ -174,7 +176,8 @@ static bool is_listed(const struct pbr_srv_call *call, const struct pbr_srv_task
     if (pbr_params_flag(&call->params, "running", false) && t->status)
         return false;
     if (user.len > 0) {
-        (void)snprintf(prefix, sizeof(prefix), "%.*s", (int)(user.len < 200 ? user.len : 200), (const char *)user.ptr);
+        (void)snprintf(prefix, sizeof(prefix), "%.*s", (int)(user.len < 200 ? user.len : 200),
+                       (const char *)user.ptr);
         if (!strstr(t->auth_id, prefix))
             return false;
     }
@@ -182,7 +185,8 @@ static bool is_listed(const struct pbr_srv_call *call, const struct pbr_srv_task
         return false;
     if (store.len == 0)
         return true;
-    (void)snprintf(prefix, sizeof(prefix), "%.*s", (int)(store.len < 200 ? store.len : 200), (const char *)store.ptr);
+    (void)snprintf(prefix, sizeof(prefix), "%.*s", (int)(store.len < 200 ? store.len : 200),
+                   (const char *)store.ptr);
     const size_t len = strlen(prefix);
     return strcmp(t->type, "reader") != 0 && strcmp(t->type, "benchmark") != 0 && /* API-120 */
            strncmp(t->id, prefix, len) == 0 && (t->id[len] == '\0' || t->id[len] == ':');
@@ -190,9 +194,10 @@ static bool is_listed(const struct pbr_srv_call *call, const struct pbr_srv_task
 
 static json_t *task_json(const struct pbr_srv_task *t)
 {
-    json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s}", "upid", t->upid, "node", PBR_SRV_NODE, "pid",
-                          (int)getpid(), "pstart", 1, "starttime", (json_int_t)t->start_s, "worker_type", t->type,
-                          "worker_id", t->id, "user", t->auth_id);
+    json_t *o =
+        json_pack("{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s}", "upid", t->upid, "node", PBR_SRV_NODE,
+                  "pid", (int)getpid(), "pstart", 1, "starttime", (json_int_t)t->start_s,
+                  "worker_type", t->type, "worker_id", t->id, "user", t->auth_id);
     if (t->status) {
         (void)json_object_set_new(o, "endtime", json_integer(t->end_s));
         (void)json_object_set_new(o, "status", json_string(t->status));
@@ -202,7 +207,8 @@ static json_t *task_json(const struct pbr_srv_task *t)
 
 static int list_tasks(struct pbr_srv_call *call, struct pbr_srv_reply *r)
 {
-    const int64_t start = pbr_params_int(&call->params, "start", 0), limit = pbr_params_int(&call->params, "limit", 50);
+    const int64_t start = pbr_params_int(&call->params, "start", 0),
+                  limit = pbr_params_int(&call->params, "limit", 50);
     json_t *list = json_array();
     int64_t nr = 0;
 
@@ -230,7 +236,8 @@ static struct pbr_srv_task *find_task(const struct pbr_srv_call *call, struct pb
     return t;
 }
 
-static int task_log(const struct pbr_srv_call *call, const struct pbr_srv_task *t, struct pbr_srv_reply *r)
+static int task_log(const struct pbr_srv_call *call, const struct pbr_srv_task *t,
+                    struct pbr_srv_reply *r)
 {
     const int64_t limit = pbr_params_int(&call->params, "limit", 50);
     int64_t start = pbr_params_int(&call->params, "start", 0);
@@ -238,18 +245,22 @@ static int task_log(const struct pbr_srv_call *call, const struct pbr_srv_task *
 
     if (start < 1)
         start = 1;
-    for (size_t i = (size_t)start - 1; i < t->line_nr && (limit == 0 || (int64_t)i < start - 1 + limit); i++)
-        (void)json_array_append_new(list, json_pack("{s:I, s:s}", "n", (json_int_t)i + 1, "t", t->line[i]));
-    json_t *whole = json_pack("{s:o, s:I, s:i}", "data", list, "total", (json_int_t)t->line_nr, "success", 1);
+    for (size_t i = (size_t)start - 1;
+         i < t->line_nr && (limit == 0 || (int64_t)i < start - 1 + limit); i++)
+        (void)json_array_append_new(
+            list, json_pack("{s:I, s:s}", "n", (json_int_t)i + 1, "t", t->line[i]));
+    json_t *whole =
+        json_pack("{s:o, s:I, s:i}", "data", list, "total", (json_int_t)t->line_nr, "success", 1);
     (void)json_object_set_new(whole, "active", json_boolean(!t->status));
     return pbr_srv_reply_json(r, whole);
 }
 
 static int task_status(const struct pbr_srv_task *t, struct pbr_srv_reply *r)
 {
-    json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:s}", "upid", t->upid, "node", PBR_SRV_NODE, "pid",
-                          (int)getpid(), "pstart", 1, "starttime", (json_int_t)t->start_s, "type", t->type, "id", t->id,
-                          "user", t->auth_id, "status", t->status ? "stopped" : "running");
+    json_t *o = json_pack("{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:s}", "upid", t->upid, "node",
+                          PBR_SRV_NODE, "pid", (int)getpid(), "pstart", 1, "starttime",
+                          (json_int_t)t->start_s, "type", t->type, "id", t->id, "user", t->auth_id,
+                          "status", t->status ? "stopped" : "running");
     if (t->status)
         (void)json_object_set_new(o, "exitstatus", json_string(t->status));
     return pbr_srv_reply_data(r, o);
@@ -268,8 +279,8 @@ static int run_gc(struct pbr_srv_call *call, struct pbr_srv_store *st, struct pb
     if (rc == PBR_OK) {
         pbr_srv_task_log(s, t, "Removed garbage: %" PRIu64 " B", res.removed_bytes);
         pbr_srv_task_log(s, t, "Removed chunks: %" PRIu64, res.removed_chunks);
-        pbr_srv_task_log(s, t, "Pending removals: %" PRIu64 " B (in %" PRIu64 " chunks)", res.pending_bytes,
-                         res.pending_chunks);
+        pbr_srv_task_log(s, t, "Pending removals: %" PRIu64 " B (in %" PRIu64 " chunks)",
+                         res.pending_bytes, res.pending_chunks);
         pbr_srv_task_log(s, t, "Original data usage: %" PRIu64 " B", res.index_data_bytes);
         pbr_srv_task_log(s, t, "On-Disk chunks: %" PRIu64, res.disk_chunks);
     }

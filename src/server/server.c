@@ -91,7 +91,8 @@ static void wire_env(struct pbr_server *s, const struct pbr_env *env, int64_t no
 
 /* ---- start ---- */
 
-static int open_stores(struct pbr_server *s, const struct pbr_server_opts *opts, struct pbr_diag *diag)
+static int open_stores(struct pbr_server *s, const struct pbr_server_opts *opts,
+                       struct pbr_diag *diag)
 {
     s->stores = pbr_alloc(&s->env, opts->store_nr ? opts->store_nr : 1, sizeof(*s->stores));
     if (!s->stores)
@@ -99,10 +100,12 @@ static int open_stores(struct pbr_server *s, const struct pbr_server_opts *opts,
     for (size_t i = 0; i < opts->store_nr; i++) {
         const char *name = opts->stores[i].name;
         const struct pbr_store_opts o = { .name = name,
-                                          .sync = opts->sync ? PBR_STORE_SYNC_FILESYSTEM : PBR_STORE_SYNC_NONE,
+                                          .sync = opts->sync ? PBR_STORE_SYNC_FILESYSTEM
+                                                             : PBR_STORE_SYNC_NONE,
                                           .fault = &s->store_fault };
         if (!pbr_store_name_ok(pbr_span_str(name)))
-            return pbr_fail_at(diag, PBR_E_ARG, "BKP-015", "'%s' is no datastore name (3 to 32 characters)", name);
+            return pbr_fail_at(diag, PBR_E_ARG, "BKP-015",
+                               "'%s' is no datastore name (3 to 32 characters)", name);
         const int rc = pbr_store_open(&s->env, opts->stores[i].path, &o, &s->stores[i].store, diag);
         if (rc < 0)
             return rc;
@@ -112,7 +115,8 @@ static int open_stores(struct pbr_server *s, const struct pbr_server_opts *opts,
     return PBR_OK;
 }
 
-static int parse_faults(struct pbr_server *s, const struct pbr_server_opts *opts, struct pbr_diag *diag)
+static int parse_faults(struct pbr_server *s, const struct pbr_server_opts *opts,
+                        struct pbr_diag *diag)
 {
     const size_t nr = opts->fault_nr ? opts->fault_nr : 1;
 
@@ -132,27 +136,29 @@ static int parse_faults(struct pbr_server *s, const struct pbr_server_opts *opts
     return PBR_OK;
 }
 
-static int open_outside(struct pbr_server *s, const struct pbr_server_opts *opts, struct pbr_diag *diag)
+static int open_outside(struct pbr_server *s, const struct pbr_server_opts *opts,
+                        struct pbr_diag *diag)
 {
     int rc = PBR_OK;
 
     if (pipe2(s->wake, O_CLOEXEC | O_NONBLOCK) < 0)
         return pbr_fail_os(diag, errno, "pipe");
     if (opts->journal_path) {
-        s->journal_fd = pbr_openat(AT_FDCWD, opts->journal_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
+        s->journal_fd =
+            pbr_openat(AT_FDCWD, opts->journal_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
         if (s->journal_fd < 0)
             return pbr_fail_os(diag, errno, "%s", opts->journal_path);
     }
     if (opts->listen || opts->tls_cert_file)
         rc = pbr_tls_server_new(&s->env, opts->tls_cert_file, opts->tls_key_file, &s->tls, diag);
     if (rc == PBR_OK && opts->listen)
-        rc = pbr_listen(opts->listen_host ? opts->listen_host : "127.0.0.1", opts->listen_port, &s->listen_fd, &s->port,
-                        diag);
+        rc = pbr_listen(opts->listen_host ? opts->listen_host : "127.0.0.1", opts->listen_port,
+                        &s->listen_fd, &s->port, diag);
     return rc;
 }
 
-int pbr_server_new(const struct pbr_env *env, const struct pbr_server_opts *opts, struct pbr_server **ret,
-                   struct pbr_diag *diag)
+int pbr_server_new(const struct pbr_env *env, const struct pbr_server_opts *opts,
+                   struct pbr_server **ret, struct pbr_diag *diag)
 {
     struct pbr_server *s = pbr_alloc(env, 1, sizeof(*s));
     int rc = PBR_E_NOMEM;
@@ -347,7 +353,8 @@ static size_t fill_fds(const struct pbr_server *s, struct pollfd *fds)
 /* The peer is gone while an answer waits for its time or for ever. */
 static bool hung_up(const struct pbr_srv_conn *c, short events)
 {
-    return !(c->want & (PBR_PIPE_READ | PBR_PIPE_WRITE)) && (events & (POLLHUP | POLLERR | POLLRDHUP));
+    return !(c->want & (PBR_PIPE_READ | PBR_PIPE_WRITE)) &&
+           (events & (POLLHUP | POLLERR | POLLRDHUP));
 }
 
 static void step_connections(struct pbr_server *s, const struct pollfd *fds, size_t nr)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* An upgraded connection: turns HTTP/2 streams into calls of the backup or reader protocol [BKP section 3], collects their
- * bodies, and sends the answers, now or later.
+/* An upgraded connection: turns HTTP/2 streams into calls of the backup or reader protocol [BKP
+ * section 3], collects their bodies, and sends the answers, now or later.
  *
  * Thread: the server's. */
 #include <stdio.h>
@@ -26,7 +26,8 @@ int pbr_srv_call_target(struct pbr_srv_call *call, const char *target, struct pb
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < call->path.nr; i++)
-        at += (size_t)snprintf(call->path_text + at, sizeof(call->path_text) - at, "/%s", call->path.part[i]);
+        at += (size_t)snprintf(call->path_text + at, sizeof(call->path_text) - at, "/%s",
+                               call->path.part[i]);
     if (at == 0)
         memcpy(call->path_text, "/", 2);
     return PBR_OK;
@@ -53,7 +54,8 @@ int pbr_srv_call_params(struct pbr_srv_call *call, struct pbr_buf *text, struct 
         return refuse(text, &why);
     if (!pbr_utf8_valid(body, &at)) {
         (void)pbr_fail_at(diag, PBR_E_ARG, "BKP-066",
-                          "Request body not uft8: invalid utf-8 sequence of 1 bytes from index %zu", at);
+                          "Request body not uft8: invalid utf-8 sequence of 1 bytes from index %zu",
+                          at);
         return refuse(text, diag);
     }
     if (form == PBR_BODY_JSON)
@@ -125,7 +127,8 @@ static int answer(struct pbr_srv_call *call)
     return PBR_OK;
 }
 
-static int answer_text(struct pbr_srv_call *call, int status, const char *content_type, const char *text)
+static int answer_text(struct pbr_srv_call *call, int status, const char *content_type,
+                       const char *text)
 {
     pbr_srv_reply_text(&call->reply, status, content_type, pbr_span_str(text));
     return answer(call);
@@ -183,7 +186,8 @@ static int begin_call(struct pbr_srv_call *call, const char *target)
 
     if (pbr_srv_call_target(call, target, &diag) < 0)
         return answer_text(call, 400, NULL, diag.text);
-    pbr_srv_fault_step(c->srv, &call->fired, c->id, PBR_FAULT_AT_REQUEST, call->method, call->path_text);
+    pbr_srv_fault_step(c->srv, &call->fired, c->id, PBR_FAULT_AT_REQUEST, call->method,
+                       call->path_text);
     call->route = pbr_route_find(c->session->api, call->method, &call->path, 0);
     if (!call->route) {
         char text[1200];
@@ -242,7 +246,8 @@ static int on_data(void *ctx, struct pbr_h2_stream *st, struct pbr_span piece)
     if (call->route->body == PBR_BODY_PLAIN)
         return answer_text(call, 400, NULL, "Request body too large");
     if (is_chunk_upload(call)) /* as soon as it is seen [BKP-113] */
-        return answer_text(call, 400, PBR_SRV_JSON_TYPE, "uploaded chunk is larger than announced.");
+        return answer_text(call, 400, PBR_SRV_JSON_TYPE,
+                           "uploaded chunk is larger than announced.");
     return PBR_OK; /* only counted */
 }
 
@@ -299,8 +304,9 @@ static void on_closed(void *ctx, struct pbr_h2_stream *st)
 
 int pbr_srv_session_start(struct pbr_srv_conn *c, struct pbr_diag *diag)
 {
-    const struct pbr_h2_server_ops ops = { .begin = on_begin, .data = on_data, .end = on_end, .closed = on_closed,
-                                           .ctx = c };
+    const struct pbr_h2_server_ops ops = {
+        .begin = on_begin, .data = on_data, .end = on_end, .closed = on_closed, .ctx = c
+    };
     const struct pbr_h2_server_opts opts = { .window = c->window };
     int rc = pbr_h2_server_new(&c->srv->env, &c->pipe, &ops, &opts, &c->h2, diag);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From an upgrade request to a session: the checks before the 101 in their order, and the end of a session
- * [BKP sections 1.4 and 5, RDR-004 .. RDR-007].
+/* From an upgrade request to a session: the checks before the 101 in their order, and the end of a
+ * session [BKP sections 1.4 and 5, RDR-004 .. RDR-007].
  *
  * Thread: the server's. */
 #include <stdio.h>
@@ -16,16 +16,17 @@ static struct pbr_srv_store *find_store(struct pbr_server *s, struct pbr_span na
     return NULL;
 }
 
-static int begin_backup(struct pbr_srv_call *call, struct pbr_srv_session *se, struct pbr_diag *diag)
+static int begin_backup(struct pbr_srv_call *call, struct pbr_srv_session *se,
+                        struct pbr_diag *diag)
 {
-    const struct pbr_store_backup_opts opts = { .ns = se->ns,
-                                                .snapshot = se->snapshot,
-                                                .auth_id = call->auth_id,
-                                                .benchmark = se->benchmark };
+    const struct pbr_store_backup_opts opts = {
+        .ns = se->ns, .snapshot = se->snapshot, .auth_id = call->auth_id, .benchmark = se->benchmark
+    };
     return pbr_store_backup_begin(se->store->store, &opts, &se->backup, diag);
 }
 
-static int begin_reader(struct pbr_srv_call *call, struct pbr_srv_session *se, struct pbr_diag *diag)
+static int begin_reader(struct pbr_srv_call *call, struct pbr_srv_session *se,
+                        struct pbr_diag *diag)
 {
     struct pbr_diag why = { 0 };
     char name[300];
@@ -33,7 +34,8 @@ static int begin_reader(struct pbr_srv_call *call, struct pbr_srv_session *se, s
     pbr_snapshot_format(&se->snapshot, name, sizeof(name));
     if (!pbr_store_has_snapshot(se->store->store, se->ns, &se->snapshot))
         return pbr_fail_at(diag, PBR_E_NOENT, "RDR-004", "snapshot %s does not exist.", name);
-    const int rc = pbr_store_lock_snapshot(se->store->store, se->ns, &se->snapshot, PBR_STORE_SHARED, &se->lock, &why);
+    const int rc = pbr_store_lock_snapshot(se->store->store, se->ns, &se->snapshot,
+                                           PBR_STORE_SHARED, &se->lock, &why);
     if (rc < 0)
         return pbr_fail_at(diag, rc, "RDR-004", "while reading snapshot '%s' - %s", name, why.text);
     pbr_known_init(&se->allowed, &call->conn->srv->env);
@@ -43,7 +45,9 @@ static int begin_reader(struct pbr_srv_call *call, struct pbr_srv_session *se, s
 static struct pbr_srv_task *start_task(struct pbr_srv_call *call, const struct pbr_srv_session *se)
 {
     const struct pbr_group *g = &se->snapshot.group;
-    const char *type = se->api == PBR_API_READER ? "reader" : se->benchmark ? "benchmark" : "backup";
+    const char *type = se->api == PBR_API_READER ? "reader"
+                       : se->benchmark           ? "benchmark"
+                                                 : "backup";
     char id[400];
 
     if (se->api == PBR_API_READER)
@@ -62,19 +66,21 @@ static void journal_session(struct pbr_srv_call *call, const struct pbr_srv_sess
     pbr_snapshot_format(&se->snapshot, name, sizeof(name));
     if (base)
         pbr_snapshot_format(base, base_name, sizeof(base_name));
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "protocol", se->api == PBR_API_READER ? "reader" : "backup",
-                          "store", se->store->name, "ns", se->ns, "snapshot", name, "auth", call->auth_id);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "protocol",
+                          se->api == PBR_API_READER ? "reader" : "backup", "store", se->store->name,
+                          "ns", se->ns, "snapshot", name, "auth", call->auth_id);
     if (base)
         (void)json_object_set_new(o, "base", json_string(base_name));
     pbr_srv_journal(call->conn->srv, "session", call->conn->id, o);
 }
 
-int pbr_srv_upgrade(struct pbr_srv_call *call, const char *upgrade_header, struct pbr_srv_session **ret,
-                    struct pbr_diag *diag)
+int pbr_srv_upgrade(struct pbr_srv_call *call, const char *upgrade_header,
+                    struct pbr_srv_session **ret, struct pbr_diag *diag)
 {
     struct pbr_server *s = call->conn->srv;
     const struct pbr_span store = pbr_params_str(&call->params, "store");
-    const enum pbr_api api = call->route->call == PBR_CALL_UPGRADE_READER ? PBR_API_READER : PBR_API_BACKUP;
+    const enum pbr_api api =
+        call->route->call == PBR_CALL_UPGRADE_READER ? PBR_API_READER : PBR_API_BACKUP;
     struct pbr_srv_session *se = pbr_alloc(&s->env, 1, sizeof(*se));
     int rc = PBR_E_NOMEM;
 
@@ -84,12 +90,14 @@ int pbr_srv_upgrade(struct pbr_srv_call *call, const char *upgrade_header, struc
     (void)pbr_srv_param_text(call, "ns", se->ns, sizeof(se->ns));
     se->snapshot = pbr_srv_param_snapshot(call);
     se->benchmark = api == PBR_API_BACKUP && pbr_params_flag(&call->params, "benchmark", false);
-    rc = pbr_ns_check(pbr_span_str(se->ns), diag); /* the schema lets one level too many pass [BKP-015] */
+    rc = pbr_ns_check(pbr_span_str(se->ns),
+                      diag); /* the schema lets one level too many pass [BKP-015] */
     if (rc < 0)
         goto out;
     se->store = find_store(s, store);
     if (!se->store) {
-        rc = pbr_fail_at(diag, PBR_E_NOENT, "BKP-033", "no such datastore '%.*s'", (int)store.len, (const char *)store.ptr);
+        rc = pbr_fail_at(diag, PBR_E_NOENT, "BKP-033", "no such datastore '%.*s'", (int)store.len,
+                         (const char *)store.ptr);
         goto out;
     }
     rc = pbr_upgrade_check(api, upgrade_header, diag);
@@ -119,7 +127,9 @@ void pbr_srv_session_free(struct pbr_srv_conn *c, struct pbr_srv_session *se)
         pbr_store_backup_end(se->backup);
         if (!finished)
             pbr_srv_journal(s, "abort", c->id, json_pack("{s:s}", "snapshot", name));
-        pbr_srv_task_end(s, se->task, finished || se->benchmark ? NULL : "backup ended but finished state is not set.");
+        pbr_srv_task_end(s, se->task,
+                         finished || se->benchmark ? NULL
+                                                   : "backup ended but finished state is not set.");
     } else {
         pbr_srv_task_end(s, se->task, NULL);
     }

@@ -88,7 +88,7 @@ int pbr_load_file(const struct pbr_env *env, int dirfd, const char *path, size_t
 {
     struct pbr_buf buf;
     int rc;
-    struct stat st;
+    struct stat st = { 0 };
     int fd = pbr_openat(dirfd, path, O_RDONLY | O_NOCTTY, 0);
     if (fd < 0)
         return pbr_fail_os(diag, errno, "cannot open %s", path);
@@ -100,7 +100,8 @@ int pbr_load_file(const struct pbr_env *env, int dirfd, const char *path, size_t
     }
     for (;;) {
         uint8_t *room;
-        size_t want = S_ISREG(st.st_mode) && (uint64_t)st.st_size > buf.len ? (size_t)st.st_size - buf.len : 4096;
+        /* one byte more than the file has: its end is then seen without growing the buffer */
+        size_t want = S_ISREG(st.st_mode) && (uint64_t)st.st_size >= buf.len ? (size_t)st.st_size - buf.len + 1 : 4096;
         if (want > max - buf.len)
             want = max - buf.len;
         if (want == 0) { /* full: one more byte would be too many */

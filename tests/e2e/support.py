@@ -124,7 +124,7 @@ class Client:
 class Repo:
     """A datastore and a client that reaches it, over TLS or as a directory of this machine."""
 
-    def __init__(self, client: Client, store: Path, server: "Server | None" = None) -> None:
+    def __init__(self, client: Client, store: Path, server: Server | None = None) -> None:
         self.client, self.store, self.server = client, store, server
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: EXT-011 EXT-012 EXT-014 EXT-044 EXT-060 EXT-061 EXT-062 EXT-064 EXT-066 EXT-069 EXT-070
- * EXT-075 EXT-077 EXT-078 EXT-102 */
+/* covers: EXT-010 EXT-011 EXT-012 EXT-014 EXT-044 EXT-060 EXT-061 EXT-062 EXT-064 EXT-066 EXT-069
+ * EXT-070 EXT-075 EXT-077 EXT-078 EXT-102 */
 /* Every golden archive is extracted; what came out is compared by the independent Python reader and
  * walker with the archive and with the tree that the archive was made of
  * (golden_extract_compare.py). */

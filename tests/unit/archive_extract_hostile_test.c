@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: EXT-030 EXT-033 EXT-034 EXT-035 EXT-036 EXT-038 EXT-042 EXT-043 EXT-045 EXT-050 EXT-051
- * EXT-065 EXT-090 EXT-091 EXT-093 */
+/* covers: EXT-030 EXT-031 EXT-032 EXT-033 EXT-034 EXT-035 EXT-036 EXT-037 EXT-038 EXT-042 EXT-043
+ * EXT-045 EXT-050 EXT-051 EXT-077 EXT-065 EXT-090 EXT-091 EXT-093 */
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>

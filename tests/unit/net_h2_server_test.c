@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: BKP-050 BKP-052 BKP-054 BKP-057 BKP-113 BKP-310 BKP-312 RDR-106 */
-/* The HTTP/2 server against nghttp2 as client over a pipe in memory that moves any number of bytes at a time. */
+/* The HTTP/2 server against nghttp2 as client over a pipe in memory that moves any number of bytes
+ * at a time. */
 #include "net/h2_server.h"
 
 #include <nghttp2/nghttp2.h>
@@ -17,7 +18,8 @@ struct wire {
     bool closed, peer_closed;
 };
 
-static int wire_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned *ret_want, struct pbr_diag *diag)
+static int wire_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned *ret_want,
+                     struct pbr_diag *diag)
 {
     struct wire *w = ctx;
     size_t n = w->in.len < len ? w->in.len : len;
@@ -32,7 +34,8 @@ static int wire_read(void *ctx, uint8_t *out, size_t len, size_t *ret, unsigned 
     return PBR_OK;
 }
 
-static int wire_write(void *ctx, struct pbr_span in, size_t *ret, unsigned *ret_want, struct pbr_diag *diag)
+static int wire_write(void *ctx, struct pbr_span in, size_t *ret, unsigned *ret_want,
+                      struct pbr_diag *diag)
 {
     struct wire *w = ctx;
 
@@ -53,9 +56,9 @@ struct echo {
     struct pbr_env *env;
     long begun, closed;
     uint64_t body_bytes;
-    size_t answer_len;      /* 0: echo nothing but the count */
+    size_t answer_len; /* 0: echo nothing but the count */
     bool answer_at_begin;
-    uint64_t fail_read_at;  /* source fails here; 0: never */
+    uint64_t fail_read_at; /* source fails here; 0: never */
 };
 
 static int pattern_read_at(void *ctx, uint64_t off, uint8_t *out, size_t len, struct pbr_diag *diag)
@@ -71,10 +74,12 @@ static int pattern_read_at(void *ctx, uint64_t off, uint8_t *out, size_t len, st
 
 static int answer_pattern(struct echo *e, struct pbr_h2_stream *st)
 {
-    const struct pbr_h2_answer a = { .status = 200,
-                                     .content_type = "application/octet-stream",
-                                     .length = e->answer_len,
-                                     .source = { .ctx = e, .size = e->answer_len, .read_at = pattern_read_at } };
+    const struct pbr_h2_answer a = {
+        .status = 200,
+        .content_type = "application/octet-stream",
+        .length = e->answer_len,
+        .source = { .ctx = e, .size = e->answer_len, .read_at = pattern_read_at }
+    };
     return pbr_h2_answer(st, &a, NULL);
 }
 
@@ -112,16 +117,16 @@ struct client {
     struct wire wire;
     struct pbr_h2_server *server;
     struct echo echo;
-    size_t body_left;          /* request body still to send, per request */
-    bool hold_body;            /* keep it open */
+    size_t body_left; /* request body still to send, per request */
+    bool hold_body;   /* keep it open */
     int status;
-    uint64_t got;              /* answer bytes */
+    uint64_t got; /* answer bytes */
     bool got_ok;
     size_t largest;
     long streams_closed;
     uint32_t last_code;
     uint32_t settings[7];
-    int rc;                    /* of the server's last step */
+    int rc; /* of the server's last step */
     unsigned next;
 };
 
@@ -143,20 +148,23 @@ static ssize_t body_read(nghttp2_session *s, int32_t id, uint8_t *buf, size_t ca
     return (ssize_t)n;
 }
 
-static int got_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t name_len,
-                      const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+static int got_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name,
+                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                      void *ctx)
 {
     struct client *c = ctx;
     uint64_t v;
     (void)s;
     (void)f;
     (void)flags;
-    if (pbr_span_eq_str(pbr_span(name, name_len), ":status") && pbr_parse_u64(pbr_span(value, value_len), 0, 999, &v))
+    if (pbr_span_eq_str(pbr_span(name, name_len), ":status") &&
+        pbr_parse_u64(pbr_span(value, value_len), 0, 999, &v))
         c->status = (int)v;
     return 0;
 }
 
-static int got_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *ctx)
+static int got_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
+                    void *ctx)
 {
     struct client *c = ctx;
     (void)s;
@@ -190,7 +198,8 @@ static int got_close(nghttp2_session *s, int32_t id, uint32_t code, void *ctx)
     return 0;
 }
 
-static void start(struct client *c, struct pbr_env *env, uint32_t window, uint32_t frame, size_t step)
+static void start(struct client *c, struct pbr_env *env, uint32_t window, uint32_t frame,
+                  size_t step)
 {
     const struct pbr_h2_server_ops ops = { on_begin, on_data, on_end, on_closed, &c->echo };
     const struct pbr_h2_server_opts opts = { 0 };
@@ -235,11 +244,14 @@ static int32_t request(struct client *c, const char *path, size_t filler, bool b
     char *value = malloc(filler + 1);
     assert_non_null(value);
     memset(value, 'a', filler);
-    nghttp2_nv nv[] = { { (uint8_t *)(uintptr_t)":method", (uint8_t *)(uintptr_t)"POST", 7, 4, 0 },
-                        { (uint8_t *)(uintptr_t)":path", (uint8_t *)(uintptr_t)path, 5, strlen(path), 0 },
-                        { (uint8_t *)(uintptr_t)"filler", (uint8_t *)value, 6, filler, 0 } };
+    nghttp2_nv nv[] = {
+        { (uint8_t *)(uintptr_t) ":method", (uint8_t *)(uintptr_t) "POST", 7, 4, 0 },
+        { (uint8_t *)(uintptr_t) ":path", (uint8_t *)(uintptr_t)path, 5, strlen(path), 0 },
+        { (uint8_t *)(uintptr_t) "filler", (uint8_t *)value, 6, filler, 0 }
+    };
     const nghttp2_data_provider data = { .read_callback = body_read };
-    const int32_t id = nghttp2_submit_request(c->s, NULL, nv, path[0] ? 3 : 1, body ? &data : NULL, NULL);
+    const int32_t id =
+        nghttp2_submit_request(c->s, NULL, nv, path[0] ? 3 : 1, body ? &data : NULL, NULL);
     free(value);
     CHECK(id > 0);
     return id;
@@ -260,7 +272,8 @@ static void settle(struct client *c)
         moved |= c->rc == PBR_OK && (c->next & PBR_H2_AGAIN);
         if (c->wire.out.len == 0)
             continue;
-        CHECK_INT(nghttp2_session_mem_recv(c->s, c->wire.out.ptr, c->wire.out.len), (ssize_t)c->wire.out.len);
+        CHECK_INT(nghttp2_session_mem_recv(c->s, c->wire.out.ptr, c->wire.out.len),
+                  (ssize_t)c->wire.out.len);
         pbr_buf_clear(&c->wire.out);
         moved = true;
     }
@@ -288,9 +301,12 @@ static void test_bodies_of_any_size_pass_any_window_and_any_transport(void **sta
     static const struct {
         uint32_t window, frame;
         size_t step, body, answer;
-    } cases[] = { { 65535, 16384, 1, 3000, 3000 },         { 100, 16384, 50000, 70000, 20000 },
-                  { INT32_MAX, 4 << 20, 1 << 20, 40 << 20, 20 << 20 }, { 65535, 16384, 1000, 1 << 20, 1 << 20 },
-                  { INT32_MAX, 4 << 20, 7777, 1 << 20, 3 << 20 }, { 65535, 16384, 1 << 20, 0, 1 } };
+    } cases[] = { { 65535, 16384, 1, 3000, 3000 },
+                  { 100, 16384, 50000, 70000, 20000 },
+                  { INT32_MAX, 4 << 20, 1 << 20, 40 << 20, 20 << 20 },
+                  { 65535, 16384, 1000, 1 << 20, 1 << 20 },
+                  { INT32_MAX, 4 << 20, 7777, 1 << 20, 3 << 20 },
+                  { 65535, 16384, 1 << 20, 0, 1 } };
     struct pbr_env env = test_env(&world);
     (void)state;
 
@@ -417,7 +433,8 @@ static void test_goaway_garbage_and_end_of_input_end_the_connection(void **state
     stop(&c);
 
     start(&c, &env, 65535, 16384, 1 << 20);
-    CHECK_INT(pbr_buf_append(&c.wire.in, pbr_span_str("GET / HTTP/1.1\r\nhost: x\r\n\r\n")), PBR_OK);
+    CHECK_INT(pbr_buf_append(&c.wire.in, pbr_span_str("GET / HTTP/1.1\r\nhost: x\r\n\r\n")),
+              PBR_OK);
     struct pbr_diag d = { 0 };
     CHECK_INT(pbr_h2_server_step(c.server, &c.next, &d), PBR_E_PROTO);
     CHECK_STR(d.rule, "BKP-050");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: BKP-013 BKP-025 BKP-029 API-004 API-014 */
-/* The request parser gives the same events however the input is cut, and refuses what is no HTTP. */
+/* The request parser gives the same events however the input is cut, and refuses what is no HTTP.
+ */
 #include "net/http1.h"
 #include "test.h"
 
@@ -15,11 +16,12 @@ struct heard {
 
 static void hear_head(struct heard *h, const struct pbr_http1 *p)
 {
-    CHECK_INT(pbr_buf_printf(&h->text, "<%s %s %s%s", p->method, p->target, p->keep_alive ? "keep" : "close",
-                             p->expect_continue ? " expect" : ""),
+    CHECK_INT(pbr_buf_printf(&h->text, "<%s %s %s%s", p->method, p->target,
+                             p->keep_alive ? "keep" : "close", p->expect_continue ? " expect" : ""),
               PBR_OK);
     for (size_t i = 0; i < p->header_nr; i++)
-        CHECK_INT(pbr_buf_printf(&h->text, "|%s=%s", p->header[i].name, p->header[i].value), PBR_OK);
+        CHECK_INT(pbr_buf_printf(&h->text, "|%s=%s", p->header[i].name, p->header[i].value),
+                  PBR_OK);
     CHECK_INT(pbr_buf_printf(&h->text, ">"), PBR_OK);
 }
 
@@ -61,7 +63,8 @@ static const struct {
       "<GET //api2/json/backup?a=b keep|upgrade=x|host=h>.", 1 },
     { "POST /x HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /y HTTP/1.0\r\n\r\n",
       "<POST /x keep|content-length=5>hello.<GET /y close>.", 2 },
-    { "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0A\r\n0123456789\r\n0\r\nT: v\r\n\r\n"
+    { "POST /x HTTP/1.1\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n3;ext=1\r\nabc\r\n0A\r\n0123456789\r\n0\r\nT: v\r\n\r\n"
       "\r\nGET /y HTTP/1.1\r\nconnection: Close\r\n\r\n",
       "<POST /x keep|transfer-encoding=chunked>abc0123456789.<GET /y close|connection=Close>.", 2 },
     { "PUT /x HTTP/1.1\nexpect: 100-Continue\ncontent-length:0\n\n",
@@ -100,10 +103,18 @@ static void test_bytes_behind_the_request_are_left_for_the_next_reader(void **st
 static void test_what_is_no_http_is_refused(void **state)
 {
     static const char *const bad[] = {
-        "GET\r\n\r\n", "GET /\r\n\r\n", "GET  HTTP/1.1\r\n\r\n", "G(T / HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\n\r\n",
-        "GET / HTTP/1.1\r\nname\r\n\r\n", "GET / HTTP/1.1\r\n: v\r\n\r\n", "GET / HTTP/1.1\r\na b: v\r\n\r\n",
-        "GET / HTTP/1.1\r\n folded: v\r\n\r\n", "GET / HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
-        "GET / HTTP/1.1\r\ncontent-length: 1x\r\n\r\n", "GET / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET /\r\n\r\n",
+        "GET  HTTP/1.1\r\n\r\n",
+        "G(T / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/2.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nname\r\n\r\n",
+        "GET / HTTP/1.1\r\n: v\r\n\r\n",
+        "GET / HTTP/1.1\r\na b: v\r\n\r\n",
+        "GET / HTTP/1.1\r\n folded: v\r\n\r\n",
+        "GET / HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        "GET / HTTP/1.1\r\ncontent-length: 1x\r\n\r\n",
+        "GET / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n",
         "GET / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
         "GET / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
         "GET / HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n",
@@ -161,21 +172,28 @@ static void test_head_is_bounded(void **state)
 static void test_answers_are_written_in_the_form_of_the_original(void **state)
 {
     struct pbr_env env = test_env(&world);
-    const struct pbr_http1_answer plain = { .status = 200, .content_type = "application/json", .has_length = true,
-                                            .length = 262, .date_s = 1700000000, .close = true };
-    const struct pbr_http1_answer upgrade = { .status = 101, .extra = "connection: upgrade\r\nupgrade: x\r\n",
+    const struct pbr_http1_answer plain = { .status = 200,
+                                            .content_type = "application/json",
+                                            .has_length = true,
+                                            .length = 262,
+                                            .date_s = 1700000000,
+                                            .close = true };
+    const struct pbr_http1_answer upgrade = { .status = 101,
+                                              .extra = "connection: upgrade\r\nupgrade: x\r\n",
                                               .date_s = 951782400 };
     struct pbr_buf b;
     (void)state;
 
     pbr_buf_init(&b, &env, 1000);
     CHECK_INT(pbr_http1_emit(&plain, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b), "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 262\r\n"
-                                "connection: close\r\ndate: Tue, 14 Nov 2023 22:13:20 GMT\r\n\r\n");
+    CHECK_STR(pbr_buf_cstr(&b),
+              "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 262\r\n"
+              "connection: close\r\ndate: Tue, 14 Nov 2023 22:13:20 GMT\r\n\r\n");
     pbr_buf_clear(&b);
     CHECK_INT(pbr_http1_emit(&upgrade, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b), "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n"
-                                "date: Tue, 29 Feb 2000 00:00:00 GMT\r\n\r\n");
+    CHECK_STR(pbr_buf_cstr(&b),
+              "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n"
+              "date: Tue, 29 Feb 2000 00:00:00 GMT\r\n\r\n");
     pbr_buf_release(&b);
     CHECK_INT(world.live_allocs, 0);
 }
@@ -185,8 +203,10 @@ static void test_dates_are_right_over_four_centuries(void **state)
     static const struct {
         int64_t time_s;
         const char *text;
-    } cases[] = { { 0, "Thu, 01 Jan 1970 00:00:00 GMT" },          { 784111777, "Sun, 06 Nov 1994 08:49:37 GMT" },
-                  { 4107542399, "Sun, 28 Feb 2100 23:59:59 GMT" }, { 4107542400, "Mon, 01 Mar 2100 00:00:00 GMT" },
+    } cases[] = { { 0, "Thu, 01 Jan 1970 00:00:00 GMT" },
+                  { 784111777, "Sun, 06 Nov 1994 08:49:37 GMT" },
+                  { 4107542399, "Sun, 28 Feb 2100 23:59:59 GMT" },
+                  { 4107542400, "Mon, 01 Mar 2100 00:00:00 GMT" },
                   { 253402300799, "Fri, 31 Dec 9999 23:59:59 GMT" } };
     char out[30];
     (void)state;

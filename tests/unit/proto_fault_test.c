@@ -24,12 +24,16 @@ static void test_specs_are_understood(void **state)
         const char *method, *pattern;
         uint64_t first, last, value;
     } cases[] = {
-        { "POST /dynamic_chunk#3:status=503", PBR_FAULT_AT_REQUEST, PBR_FAULT_STATUS, "POST", "/dynamic_chunk", 3, 3, 503 },
-        { "GET *snapshots#2+:delay=250", PBR_FAULT_AT_REQUEST, PBR_FAULT_DELAY, "GET", "*snapshots", 2, UINT64_MAX, 250 },
+        { "POST /dynamic_chunk#3:status=503", PBR_FAULT_AT_REQUEST, PBR_FAULT_STATUS, "POST",
+          "/dynamic_chunk", 3, 3, 503 },
+        { "GET *snapshots#2+:delay=250", PBR_FAULT_AT_REQUEST, PBR_FAULT_DELAY, "GET", "*snapshots",
+          2, UINT64_MAX, 250 },
         { "accept:reset", PBR_FAULT_AT_ACCEPT, PBR_FAULT_RESET, "*", "*", 1, 1, 0 },
-        { "upgrade reader#*:close", PBR_FAULT_AT_UPGRADE, PBR_FAULT_CLOSE, "*", "reader", 1, UINT64_MAX, 0 },
+        { "upgrade reader#*:close", PBR_FAULT_AT_UPGRADE, PBR_FAULT_CLOSE, "*", "reader", 1,
+          UINT64_MAX, 0 },
         { "upgrade#1:window=1000", PBR_FAULT_AT_UPGRADE, PBR_FAULT_WINDOW, "*", "*", 1, 1, 1000 },
-        { "chunk-read abcd*#1:corrupt=4", PBR_FAULT_AT_CHUNK_READ, PBR_FAULT_CORRUPT, "*", "abcd*", 1, 1, 4 },
+        { "chunk-read abcd*#1:corrupt=4", PBR_FAULT_AT_CHUNK_READ, PBR_FAULT_CORRUPT, "*", "abcd*",
+          1, 1, 4 },
         { "chunk-write#9:enospc", PBR_FAULT_AT_CHUNK_WRITE, PBR_FAULT_ENOSPC, "*", "*", 9, 9, 0 },
         { "* *#1:lie=size", PBR_FAULT_AT_REQUEST, PBR_FAULT_LIE_SIZE, "*", "*", 1, 1, 0 },
     };
@@ -50,10 +54,21 @@ static void test_specs_are_understood(void **state)
 
 static void test_bad_specs_are_refused_and_leave_the_output(void **state)
 {
-    static const char *const bad[] = { "",           "accept",          "accept#1",          "accept#0:reset",
-                                       "accept#x:reset", "accept#1:nothing", "GET#1:reset",  "accept#1:delay",
-                                       "accept#1:delay=x", "accept#1:status=99", "accept#1:status=600",
-                                       "accept#1:reset=1", "GET /x#1:window=5", "#1:reset",  "accept#1:lie=other" };
+    static const char *const bad[] = { "",
+                                       "accept",
+                                       "accept#1",
+                                       "accept#0:reset",
+                                       "accept#x:reset",
+                                       "accept#1:nothing",
+                                       "GET#1:reset",
+                                       "accept#1:delay",
+                                       "accept#1:delay=x",
+                                       "accept#1:status=99",
+                                       "accept#1:status=600",
+                                       "accept#1:reset=1",
+                                       "GET /x#1:window=5",
+                                       "#1:reset",
+                                       "accept#1:lie=other" };
     struct pbr_fault_spec f = { .value = 77 };
     (void)state;
 
@@ -84,9 +99,10 @@ static void test_patterns_match_whole_texts(void **state)
     static const struct {
         const char *pattern, *text;
         bool match;
-    } cases[] = { { "*", "", true },       { "", "", true },         { "", "a", false },      { "a?c", "abc", true },
-                  { "a?c", "ac", false },  { "a*c", "abbc", true },  { "a*c", "abcd", false }, { "*b*", "abc", true },
-                  { "**a", "xxa", true },  { "*a*b*", "xaxxb", true }, { "*a*b", "ba", false } };
+    } cases[] = { { "*", "", true },          { "", "", true },       { "", "a", false },
+                  { "a?c", "abc", true },     { "a?c", "ac", false }, { "a*c", "abbc", true },
+                  { "a*c", "abcd", false },   { "*b*", "abc", true }, { "**a", "xxa", true },
+                  { "*a*b*", "xaxxb", true }, { "*a*b", "ba", false } };
     (void)state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

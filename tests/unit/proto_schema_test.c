@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: BKP-014 BKP-015 BKP-016 BKP-031 BKP-034 BKP-061 BKP-062 BKP-063 BKP-064 BKP-065 BKP-110 BKP-130 API-060 API-144 */
+/* covers: BKP-014 BKP-015 BKP-016 BKP-031 BKP-034 BKP-061 BKP-062 BKP-063 BKP-064 BKP-065 BKP-110
+ * BKP-130 API-060 API-144 */
 /* covers: RDR-002 */
-/* Calls and their parameters: which route a request has, and each text with which parameters are refused. */
+/* Calls and their parameters: which route a request has, and each text with which parameters are
+ * refused. */
 #include "proto/api.h"
 #include "test.h"
 
 static struct test_world world;
 
-static struct pbr_span S(const char *text)
-{
+static struct pbr_span S(const char *text) {
     return pbr_span_str(text);
 }
 
 #define PF "parameter verification failed"
 #define HEX "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
 
-static const struct pbr_route *route(enum pbr_api api, const char *method, const char *path)
+static const struct pbr_route *
+route(enum pbr_api api, const char *method, const char *path)
 {
     struct pbr_path p;
     CHECK_INT(pbr_path_parse(&p, S(path), NULL), PBR_OK);
@@ -45,9 +47,12 @@ static void test_requests_find_their_routes(void **state)
         { PBR_API_READER, "GET", "/download", PBR_CALL_DOWNLOAD, PBR_BODY_STREAM },
         { PBR_API_READER, "POST", "/finish", -1, 0 },
         { PBR_API_REST, "POST", "/access/ticket", PBR_CALL_TICKET, PBR_BODY_PLAIN },
-        { PBR_API_REST, "GET", "/admin/datastore/any/snapshots", PBR_CALL_SNAPSHOTS, PBR_BODY_PLAIN },
-        { PBR_API_REST, "DELETE", "/admin/datastore/any/snapshots", PBR_CALL_SNAPSHOT_DELETE, PBR_BODY_PLAIN },
-        { PBR_API_REST, "GET", "/nodes/localhost/tasks/UPID%3Ax/log", PBR_CALL_TASK_LOG, PBR_BODY_PLAIN },
+        { PBR_API_REST, "GET", "/admin/datastore/any/snapshots", PBR_CALL_SNAPSHOTS,
+          PBR_BODY_PLAIN },
+        { PBR_API_REST, "DELETE", "/admin/datastore/any/snapshots", PBR_CALL_SNAPSHOT_DELETE,
+          PBR_BODY_PLAIN },
+        { PBR_API_REST, "GET", "/nodes/localhost/tasks/UPID%3Ax/log", PBR_CALL_TASK_LOG,
+          PBR_BODY_PLAIN },
         { PBR_API_REST, "GET", "/admin/datastore/any/catalog", -1, 0 },
         { PBR_API_REST, "GET", "/admin", -1, 0 },
         { PBR_API_REST, "GET", "/", -1, 0 },
@@ -107,16 +112,21 @@ static void test_upgrade_parameters_are_refused_with_the_texts_of_the_original(v
         { .query = UP, .body = "debug=1" },
         { .query = UP "&debug=x", .text = PF " - 'debug': Unable to parse boolean option." },
         { .query = UP "&x=1", .text = PF " - 'x': schema does not allow additional properties." },
-        { .query = UP, .body = "_dc=1", .text = PF " - '_dc': schema does not allow additional properties." },
+        { .query = UP,
+          .body = "_dc=1",
+          .text = PF " - '_dc': schema does not allow additional properties." },
         { .query = UP "&store=abc", .text = PF " - 'store': duplicate parameter." },
-        { .query = "", .text = PF ":\n- 'backup-id': " MISSING "\n- 'backup-time': " MISSING "\n- 'backup-type': " MISSING
-                               "\n- 'store': " MISSING },
+        { .query = "",
+          .text = PF ":\n- 'backup-id': " MISSING "\n- 'backup-time': " MISSING
+                     "\n- 'backup-type': " MISSING "\n- 'store': " MISSING },
         { .query = "backup-id=a&backup-time=0&backup-type=Vm&store=abc",
           .text = PF ":\n- 'backup-time': value must have a minimum value of 1 (got 0)"
                      "\n- 'backup-type': value 'Vm' is not defined in the enumeration." },
-        { .query = UP "&ns=a%2F%2Fb", .text = PF " - 'ns': value does not match the regex pattern" },
+        { .query = UP "&ns=a%2F%2Fb",
+          .text = PF " - 'ns': value does not match the regex pattern" },
         { .query = UP "&ns=a/b/c/d/e/f/g/h" }, /* eight pass the schema */
-        { .query = UP "&ns=a/b/c/d/e/f/g/h/i", .text = PF " - 'ns': value does not match the regex pattern" },
+        { .query = UP "&ns=a/b/c/d/e/f/g/h/i",
+          .text = PF " - 'ns': value does not match the regex pattern" },
     };
     (void)state;
     check_inputs(route(PBR_API_REST, "GET", "/backup")->schema, in, sizeof(in) / sizeof(in[0]));
@@ -128,10 +138,12 @@ static void test_append_parameters_are_refused_with_the_texts_of_the_original(vo
         { .json = "{\"wid\":1,\"digest-list\":[\"" HEX "\"],\"offset-list\":[0]}" },
         { .query = "wid=256&digest-list=" HEX "&digest-list=" HEX "&offset-list=0&offset-list=9" },
         { .json = "{\"wid\":1,\"digest-list\":[],\"offset-list\":[]}" },
-        { .json = "", .text = PF ":\n- 'digest-list': property is missing and it is not optional"
-                              "\n- 'offset-list': property is missing and it is not optional"
-                              "\n- 'wid': property is missing and it is not optional" },
-        { .json = "{\"wid\":\"1\",\"digest-list\":[],\"offset-list\":[]}", .text = PF " - 'wid': Expected integer value." },
+        { .json = "",
+          .text = PF ":\n- 'digest-list': property is missing and it is not optional"
+                     "\n- 'offset-list': property is missing and it is not optional"
+                     "\n- 'wid': property is missing and it is not optional" },
+        { .json = "{\"wid\":\"1\",\"digest-list\":[],\"offset-list\":[]}",
+          .text = PF " - 'wid': Expected integer value." },
         { .json = "{\"wid\":1,\"digest-list\":{},\"offset-list\":[]}",
           .text = PF " - 'digest-list': Expected array - got object." },
         { .json = "{\"wid\":1,\"digest-list\":\"x\",\"offset-list\":[]}",
@@ -151,7 +163,8 @@ static void test_append_parameters_are_refused_with_the_texts_of_the_original(vo
                      "\n- 'offset-list': value must have a minimum value of 0 (got -1)" },
     };
     (void)state;
-    check_inputs(route(PBR_API_BACKUP, "PUT", "/fixed_index")->schema, in, sizeof(in) / sizeof(in[0]));
+    check_inputs(route(PBR_API_BACKUP, "PUT", "/fixed_index")->schema, in,
+                 sizeof(in) / sizeof(in[0]));
 }
 
 static void test_integers_are_parsed_as_the_original_does(void **state)
@@ -160,15 +173,19 @@ static void test_integers_are_parsed_as_the_original_does(void **state)
     static const struct input in[] = {
         { .query = C("1") },
         { .query = C("%2B16777216") },
-        { .query = C("16777217"), .text = PF " - 'size': value must have a maximum value of 16777216 (got 16777217)" },
+        { .query = C("16777217"),
+          .text = PF " - 'size': value must have a maximum value of 16777216 (got 16777217)" },
         { .query = C(""), .text = PF " - 'size': cannot parse integer from empty string" },
         { .query = C("1x"), .text = PF " - 'size': invalid digit found in string" },
         { .query = C("-"), .text = PF " - 'size': invalid digit found in string" },
-        { .query = C("99999999999999999999"), .text = PF " - 'size': number too large to fit in target type" },
-        { .query = C("-99999999999999999999"), .text = PF " - 'size': number too small to fit in target type" },
+        { .query = C("99999999999999999999"),
+          .text = PF " - 'size': number too large to fit in target type" },
+        { .query = C("-99999999999999999999"),
+          .text = PF " - 'size': number too small to fit in target type" },
     };
     (void)state;
-    check_inputs(route(PBR_API_BACKUP, "POST", "/dynamic_chunk")->schema, in, sizeof(in) / sizeof(in[0]));
+    check_inputs(route(PBR_API_BACKUP, "POST", "/dynamic_chunk")->schema, in,
+                 sizeof(in) / sizeof(in[0]));
 }
 
 static void test_accepted_values_can_be_read(void **state)
@@ -180,7 +197,10 @@ static void test_accepted_values_can_be_read(void **state)
 
     pbr_buf_init(&text, &env, 1000);
     pbr_params_init(&p, &env, route(PBR_API_BACKUP, "PUT", "/dynamic_index")->schema);
-    CHECK_INT(pbr_params_from_json(&p, S("{\"offset-list\":[0,11,16],\"wid\":3,\"digest-list\":[\"" HEX "\"]}"), &text), PBR_OK);
+    CHECK_INT(
+        pbr_params_from_json(
+            &p, S("{\"offset-list\":[0,11,16],\"wid\":3,\"digest-list\":[\"" HEX "\"]}"), &text),
+        PBR_OK);
     CHECK_INT(pbr_params_int(&p, "wid", 0), 3);
     CHECK_INT(pbr_params_get(&p, "offset-list")->nr, 3);
     CHECK_INT(pbr_params_get(&p, "offset-list")->nums[2], 16);
@@ -192,7 +212,8 @@ static void test_accepted_values_can_be_read(void **state)
     pbr_params_release(&p);
 
     pbr_params_init(&p, &env, route(PBR_API_REST, "POST", "/access/ticket")->schema);
-    CHECK_INT(pbr_params_from_json(&p, S("{\"username\":\"root@pam\",\"http-only\":true}"), &text), PBR_OK);
+    CHECK_INT(pbr_params_from_json(&p, S("{\"username\":\"root@pam\",\"http-only\":true}"), &text),
+              PBR_OK);
     CHECK(pbr_params_flag(&p, "http-only", false));
     CHECK(!pbr_params_get(&p, "password")->set);
     CHECK_INT(pbr_params_str(&p, "password").len, 0);
@@ -211,7 +232,8 @@ static void test_every_failing_allocation_is_survived(void **state)
         world.alloc_fault.nth = nth;
         pbr_params_init(&p, &env, route(PBR_API_BACKUP, "PUT", "/dynamic_index")->schema);
         pbr_buf_init(&text, &env, 1000);
-        const int rc = pbr_params_from_form(&p, S("wid=0&digest-list=" HEX "&offset-list=1"), S("x=1"), &text);
+        const int rc =
+            pbr_params_from_form(&p, S("wid=0&digest-list=" HEX "&offset-list=1"), S("x=1"), &text);
         const bool hit = world.alloc_fault.hit;
         CHECK_INT(rc, hit ? PBR_E_NOMEM : PBR_E_ARG);
         pbr_params_release(&p);
@@ -252,8 +274,10 @@ static void test_content_types_and_upgrade_words_are_compared_exactly(void **sta
     CHECK_INT(pbr_upgrade_check(PBR_API_BACKUP, "proxmox-backup-protocol-v1", NULL), PBR_OK);
     CHECK_INT(pbr_upgrade_check(PBR_API_READER, "proxmox-backup-reader-protocol-v1", NULL), PBR_OK);
     CHECK_FAIL(pbr_upgrade_check(PBR_API_BACKUP, NULL, diag), PBR_E_ARG, "BKP-034");
-    CHECK_FAIL(pbr_upgrade_check(PBR_API_BACKUP, "Proxmox-backup-protocol-v1", diag), PBR_E_ARG, "BKP-014");
-    CHECK_FAIL(pbr_upgrade_check(PBR_API_BACKUP, "proxmox-backup-reader-protocol-v1", diag), PBR_E_ARG, "BKP-014");
+    CHECK_FAIL(pbr_upgrade_check(PBR_API_BACKUP, "Proxmox-backup-protocol-v1", diag), PBR_E_ARG,
+               "BKP-014");
+    CHECK_FAIL(pbr_upgrade_check(PBR_API_BACKUP, "proxmox-backup-reader-protocol-v1", diag),
+               PBR_E_ARG, "BKP-014");
 }
 
 int main(void)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: API-002 API-005 API-020 API-021 API-065 API-076 API-077 API-078 API-123 BKP-011 BKP-019 BKP-038 BKP-057 */
+/* covers: API-002 API-005 API-020 API-021 API-065 API-076 API-077 API-078 API-123 BKP-011 BKP-019
+ * BKP-038 BKP-057 */
 /* covers: BKP-066 BKP-138 BKP-242 RDR-003 */
-/* Texts inside URLs and headers: percent codes, forms, paths, identities, tickets, and the requests as sent. */
+/* Texts inside URLs and headers: percent codes, forms, paths, identities, tickets, and the requests
+ * as sent. */
 #include "proto/form.h"
 #include "proto/identity.h"
 #include "proto/request.h"
@@ -9,19 +11,20 @@
 
 static struct test_world world;
 
-static struct pbr_span S(const char *text)
-{
+static struct pbr_span S(const char *text) {
     return pbr_span_str(text);
 }
 
-static void test_percent_codes_follow_the_sets(void **state)
+static void
+test_percent_codes_follow_the_sets(void **state)
 {
     struct pbr_env env = test_env(&world);
     struct pbr_buf b;
     (void)state;
 
     pbr_buf_init(&b, &env, 1000);
-    CHECK_INT(pbr_percent_encode(S("a b\"#<>`?{}%/:+=;,\xc3\xbc"), PBR_PERCENT_CREDENTIAL, &b), PBR_OK);
+    CHECK_INT(pbr_percent_encode(S("a b\"#<>`?{}%/:+=;,\xc3\xbc"), PBR_PERCENT_CREDENTIAL, &b),
+              PBR_OK);
     CHECK_STR(pbr_buf_cstr(&b), "a%20b%22%23%3C%3E%60%3F%7B%7D%/:+=;,%C3%BC");
     pbr_buf_clear(&b);
     CHECK_INT(pbr_percent_encode(S("UPID:elsa:0-_."), PBR_PERCENT_ALL, &b), PBR_OK);
@@ -35,7 +38,9 @@ static void test_percent_codes_follow_the_sets(void **state)
 
 static void test_form_keeps_order_duplicates_and_empty_values(void **state)
 {
-    static const char *const want[][2] = { { "a", "1 2" }, { "b", "" }, { "c", "" }, { "a", "x=y&" }, { "", "v" } };
+    static const char *const want[][2] = {
+        { "a", "1 2" }, { "b", "" }, { "c", "" }, { "a", "x=y&" }, { "", "v" }
+    };
     struct pbr_env env = test_env(&world);
     struct pbr_form f;
     (void)state;
@@ -68,7 +73,8 @@ static void test_paths_lose_empty_parts_and_refuse_dots(void **state)
     CHECK_INT(p.nr, 0);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         CHECK_FAIL(pbr_path_parse(&p, S(bad[i]), diag), PBR_E_FORMAT, "API-002");
-    CHECK_FAIL(pbr_path_parse(&p, S("/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17"), diag), PBR_E_LIMIT, "API-002");
+    CHECK_FAIL(pbr_path_parse(&p, S("/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17"), diag),
+               PBR_E_LIMIT, "API-002");
     CHECK_INT(p.nr, 0); /* untouched by failures */
 }
 
@@ -78,8 +84,14 @@ static void test_utf8_is_told_from_everything_else(void **state)
         const char *text;
         size_t bad; /* offset, or SIZE_MAX: valid */
     } cases[] = { { "plain \xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80", SIZE_MAX },
-                  { "\x80", 0 }, { "a\xc3", 1 }, { "ab\xc0\xaf", 2 }, { "\xed\xa0\x80", 0 }, { "\xe0\x80\x80", 0 },
-                  { "\xf4\x90\x80\x80", 0 }, { "\xf0\x80\x80\x80", 0 }, { "x\xff", 1 } };
+                  { "\x80", 0 },
+                  { "a\xc3", 1 },
+                  { "ab\xc0\xaf", 2 },
+                  { "\xed\xa0\x80", 0 },
+                  { "\xe0\x80\x80", 0 },
+                  { "\xf4\x90\x80\x80", 0 },
+                  { "\xf0\x80\x80\x80", 0 },
+                  { "x\xff", 1 } };
     (void)state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -94,10 +106,12 @@ static void test_identities_follow_the_patterns(void **state)
     static const struct {
         const char *id;
         bool user, auth;
-    } cases[] = { { "root@pam", true, true },        { "a@b@pam", true, true },   { "x!y@pbs", true, true },
-                  { "root@pam!t1", false, true },    { "root@p", false, false },  { "root", false, false },
-                  { "@pam", false, false },          { "a b@pam", false, false }, { "a:b@pam", false, false },
-                  { "a/b@pam", false, false },       { "root@pam!", false, false }, { "root@pam!.x", false, false } };
+    } cases[] = { { "root@pam", true, true },    { "a@b@pam", true, true },
+                  { "x!y@pbs", true, true },     { "root@pam!t1", false, true },
+                  { "root@p", false, false },    { "root", false, false },
+                  { "@pam", false, false },      { "a b@pam", false, false },
+                  { "a:b@pam", false, false },   { "a/b@pam", false, false },
+                  { "root@pam!", false, false }, { "root@pam!.x", false, false } };
     bool is_token;
     (void)state;
 
@@ -149,8 +163,8 @@ static void test_tickets_are_read_back_and_expire(void **state)
 
 static void test_credentials_are_found_in_headers(void **state)
 {
-    static const char *const bad[] = { "PBSAPIToken:u@pam!t:s", "pbsapitoken u@pam!t:s", "PBSAPIToken", "PBSAPIToken=x",
-                                       "Basic abc" };
+    static const char *const bad[] = { "PBSAPIToken:u@pam!t:s", "pbsapitoken u@pam!t:s",
+                                       "PBSAPIToken", "PBSAPIToken=x", "Basic abc" };
     struct pbr_span id, secret, value;
     (void)state;
 
@@ -176,18 +190,21 @@ static void test_upgrade_paths_are_those_of_the_original(void **state)
     CHECK_INT(pbr_snapshot_parse(S("host/elsa/2023-11-14T22:13:20Z"), &u.snapshot, NULL), PBR_OK);
     pbr_buf_init(&b, &env, 1000);
     CHECK_INT(pbr_upgrade_path(PBR_API_BACKUP, &u, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b), "//api2/json/backup?backup-id=elsa&backup-time=1700000000&backup-type=host"
-                                "&benchmark=false&debug=true&store=store1");
+    CHECK_STR(pbr_buf_cstr(&b),
+              "//api2/json/backup?backup-id=elsa&backup-time=1700000000&backup-type=host"
+              "&benchmark=false&debug=true&store=store1");
     pbr_buf_clear(&b);
     u.ns = "a/b";
     u.no_cache = true;
     CHECK_INT(pbr_upgrade_path(PBR_API_BACKUP, &u, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b), "//api2/json/backup?backup-id=elsa&backup-time=1700000000&backup-type=host"
-                                "&benchmark=false&debug=true&no-cache=true&ns=a%2Fb&store=store1");
+    CHECK_STR(pbr_buf_cstr(&b),
+              "//api2/json/backup?backup-id=elsa&backup-time=1700000000&backup-type=host"
+              "&benchmark=false&debug=true&no-cache=true&ns=a%2Fb&store=store1");
     pbr_buf_clear(&b);
     CHECK_INT(pbr_upgrade_path(PBR_API_READER, &u, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b), "//api2/json/reader?backup-id=elsa&backup-time=1700000000&backup-type=host"
-                                "&debug=true&ns=a%2Fb&store=store1");
+    CHECK_STR(pbr_buf_cstr(&b),
+              "//api2/json/reader?backup-id=elsa&backup-time=1700000000&backup-type=host"
+              "&debug=true&ns=a%2Fb&store=store1");
     pbr_buf_release(&b);
 }
 
@@ -198,30 +215,34 @@ static void test_calls_are_written_as_recorded(void **state)
     struct pbr_buf b;
     (void)state;
 
-    CHECK(pbr_parse_hex(S("831a657687cbf14b8a3a7671dc6254ed554a14f8d79091d32ccec75edeaa748f"), d, 32));
+    CHECK(pbr_parse_hex(S("831a657687cbf14b8a3a7671dc6254ed554a14f8d79091d32ccec75edeaa748f"), d,
+                        32));
     pbr_buf_init(&b, &env, 2000);
     CHECK_INT(pbr_request_create(false, "root.pxar.didx", false, 0, &b), PBR_OK);
     CHECK_INT(pbr_request_create(true, "disk.img.fidx", true, 9388608, &b), PBR_OK);
     CHECK_INT(pbr_request_blob("etc.conf.blob", 23, &b), PBR_OK);
     CHECK_INT(pbr_request_previous("index.json.blob", &b), PBR_OK);
     CHECK_INT(pbr_request_download("root.pxar.didx", &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b), "/dynamic_index?archive-name=root.pxar.didx"
-                                "/fixed_index?archive-name=disk.img.fidx&size=9388608"
-                                "/blob?encoded-size=23&file-name=etc.conf.blob"
-                                "/previous?archive-name=index.json.blob/download?file-name=root.pxar.didx");
+    CHECK_STR(pbr_buf_cstr(&b),
+              "/dynamic_index?archive-name=root.pxar.didx"
+              "/fixed_index?archive-name=disk.img.fidx&size=9388608"
+              "/blob?encoded-size=23&file-name=etc.conf.blob"
+              "/previous?archive-name=index.json.blob/download?file-name=root.pxar.didx");
     pbr_buf_clear(&b);
     CHECK_INT(pbr_request_chunk(false, 1, d, 834, 323, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b),
-              "/dynamic_chunk?digest=831a657687cbf14b8a3a7671dc6254ed554a14f8d79091d32ccec75edeaa748f"
-              "&encoded-size=323&size=834&wid=1");
+    CHECK_STR(
+        pbr_buf_cstr(&b),
+        "/dynamic_chunk?digest=831a657687cbf14b8a3a7671dc6254ed554a14f8d79091d32ccec75edeaa748f"
+        "&encoded-size=323&size=834&wid=1");
     pbr_buf_clear(&b);
     CHECK_INT(pbr_request_close(true, 3, 1, 834, d, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b),
-              "/fixed_close?chunk-count=1&csum=831a657687cbf14b8a3a7671dc6254ed554a14f8d79091d32ccec75edeaa748f"
-              "&size=834&wid=3");
+    CHECK_STR(pbr_buf_cstr(&b), "/fixed_close?chunk-count=1&csum="
+                                "831a657687cbf14b8a3a7671dc6254ed554a14f8d79091d32ccec75edeaa748f"
+                                "&size=834&wid=3");
     pbr_buf_clear(&b);
     CHECK_INT(pbr_request_get_chunk(d, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b), "/chunk?digest=831a657687cbf14b8a3a7671dc6254ed554a14f8d79091d32ccec75edeaa748f");
+    CHECK_STR(pbr_buf_cstr(&b),
+              "/chunk?digest=831a657687cbf14b8a3a7671dc6254ed554a14f8d79091d32ccec75edeaa748f");
     pbr_buf_release(&b);
 }
 
@@ -237,7 +258,9 @@ static void test_append_body_is_the_example_of_the_specification(void **state)
 
     CHECK(pbr_parse_hex(S(h1), e[0].digest, 32) && pbr_parse_hex(S(h2), e[1].digest, 32) &&
           pbr_parse_hex(S(h1), e[2].digest, 32));
-    snprintf(want, sizeof(want), "{\"digest-list\":[\"%s\",\"%s\",\"%s\"],\"offset-list\":[0,11,16],\"wid\":1}", h1, h2, h1);
+    snprintf(want, sizeof(want),
+             "{\"digest-list\":[\"%s\",\"%s\",\"%s\"],\"offset-list\":[0,11,16],\"wid\":1}", h1, h2,
+             h1);
     pbr_buf_init(&b, &env, 1000);
     CHECK_INT(pbr_append_body(1, e, 3, &b), PBR_OK);
     CHECK_STR(pbr_buf_cstr(&b), want);

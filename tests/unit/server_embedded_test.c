@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: BKP-300 BKP-301 BKP-309 API-011 API-140 */
-/* The server inside another program: its thread, connections handed over, options refused, and its end. */
+/* The server inside another program: its thread, connections handed over, options refused, and its
+ * end. */
 #include "server/server.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -43,11 +45,17 @@ static void make_store(struct host *h)
     }
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
 static void remove_store(const struct host *h)
 {
-    char command[200];
-    snprintf(command, sizeof(command), "rm -rf '%s'", h->dir);
-    CHECK_INT(system(command), 0);
+    CHECK_INT(nftw(h->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static void start(struct host *h)
@@ -98,8 +106,8 @@ static bool talk(int fd, const char *request, const char *want)
     return false;
 }
 
-#define UPGRADE                                                                                                       \
-    "GET /api2/json/backup?backup-id=a&backup-time=1&backup-type=host&store=local HTTP/1.1\r\n"                       \
+#define UPGRADE                                                                                    \
+    "GET /api2/json/backup?backup-id=a&backup-time=1&backup-type=host&store=local HTTP/1.1\r\n"    \
     "upgrade: proxmox-backup-protocol-v1\r\n\r\n"
 
 static void test_connections_handed_over_are_served_without_login(void **state)
@@ -112,7 +120,8 @@ static void test_connections_handed_over_are_served_without_login(void **state)
     for (int i = 0; i < 4; i++)
         fd[i] = dial(&h);
     for (int i = 0; i < 4; i++)
-        CHECK(talk(fd[i], "GET /api2/json/admin/datastore/local/groups HTTP/1.1\r\n\r\n", "{\"data\":[]}"));
+        CHECK(talk(fd[i], "GET /api2/json/admin/datastore/local/groups HTTP/1.1\r\n\r\n",
+                   "{\"data\":[]}"));
     CHECK(talk(fd[0], UPGRADE, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"));
     CHECK(talk(fd[1], UPGRADE, "HTTP/1.1 400 "));
     CHECK(talk(fd[1], "GET /api2/json/version HTTP/1.1\r\n\r\n", "\"version\""));
@@ -191,7 +200,8 @@ static void test_bad_options_are_refused(void **state)
     (void)state;
 
     make_store(&h);
-    const struct pbr_server_store good = { "local", h.dir }, short_name = { "ab", h.dir }, none = { "local", "/nonexistent" };
+    const struct pbr_server_store good = { "local", h.dir }, short_name = { "ab", h.dir },
+                                  none = { "local", "/nonexistent" };
     const struct {
         struct pbr_server_opts opts;
         int rc;
@@ -202,8 +212,10 @@ static void test_bad_options_are_refused(void **state)
         { { .stores = &good, .store_nr = 1, .tokens = &token, .token_nr = 1 }, PBR_E_ARG },
         { { .stores = &good, .store_nr = 1, .users = &user, .user_nr = 1 }, PBR_E_ARG },
         { { .stores = &good, .store_nr = 1, .tls_cert_file = "/x" }, PBR_E_ARG },
-        { { .stores = &good, .store_nr = 1, .tls_cert_file = "/x", .tls_key_file = "/y" }, PBR_E_CRYPTO },
-        { { .stores = &good, .store_nr = 1, .listen = true, .listen_host = "localhost" }, PBR_E_ARG },
+        { { .stores = &good, .store_nr = 1, .tls_cert_file = "/x", .tls_key_file = "/y" },
+          PBR_E_CRYPTO },
+        { { .stores = &good, .store_nr = 1, .listen = true, .listen_host = "localhost" },
+          PBR_E_ARG },
         { { .stores = &good, .store_nr = 1, .journal_path = "/nonexistent/j" }, PBR_E_NOENT },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
