@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* HTTP/2 client over nghttp2; see h2_client.h.
  *
- * Bodies are sent without a copy: nghttp2 frames them, send_body writes header and bytes straight from the request's
- * span. A frame that could be written only in part stays nghttp2's current one and is gone on with, so `frame_done`
- * counts how much of it left already. */
+ * Bodies are sent without a copy: nghttp2 frames them, on_send_data takes the frame over and flush_frame writes header
+ * and bytes straight from the request's span. A frame that was begun must go out whole, at the same address (TLS), even
+ * if the server answers and resets its stream meanwhile: nghttp2 counts it as sent at once, nothing else is written
+ * before it, and its request is done only after it. */
 #include "net/h2_client.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 enum {
     WINDOW = 2147483646,     /* BKP-051 */
     FRAME_MAX = 4194304,     /* BKP-051 */
+    FRAME_HDR = 9,
     WRITE_STEP = 256 << 10,  /* one write: a retry must repeat it exactly (TLS) */
     READ_STEP = 256 << 10,
 };
@@ -29,6 +31,15 @@ struct request {
     struct pbr_h2_reply reply;
     struct pbr_diag diag;
     int rc;
+    bool ended;  /* the answer came to its end */
+    bool closed; /* the stream is closed; done once its frame under way is out */
+};
+
+struct frame {
+    struct request *of; /* NULL: none under way */
+    uint8_t hdr[FRAME_HDR];
+    size_t at, len;     /* of the payload in the request's body */
+    size_t done;        /* bytes written, header included */
 };
 
 struct pbr_h2_client {
@@ -37,7 +48,8 @@ struct pbr_h2_client {
     nghttp2_session *session;
     struct request *first;   /* all outstanding */
     size_t pending;
-    size_t frame_done;       /* bytes of the current DATA frame that were written */
+    struct frame out;        /* DATA frame that is written in part */
+    bool goaway;             /* the server will take no more requests */
     unsigned want_write;     /* directions a blocked write waits for; 0: not blocked */
     unsigned want_read;
     struct pbr_diag io_diag; /* why the pipe failed */
@@ -63,6 +75,8 @@ static void complete(struct request *r, int rc)
 {
     struct pbr_h2_client *c = r->client;
     unlink_request(r);
+    if (rc < 0)
+        r->reply.status = 0;
     r->req.done(r->req.ctx, rc, &r->reply, &r->diag);
     pbr_buf_release(&r->reply.body);
     pbr_free(c->env, r->path);
@@ -71,10 +85,12 @@ static void complete(struct request *r, int rc)
 
 static void fail_all(struct pbr_h2_client *c, int rc, const struct pbr_diag *diag)
 {
+    c->out.of = NULL;
     while (c->first) {
         struct request *r = c->first;
-        r->diag = *diag;
-        complete(r, rc);
+        if (!r->closed)
+            r->diag = *diag;
+        complete(r, r->closed ? r->rc : rc);
     }
 }
 
@@ -158,37 +174,55 @@ static ssize_t write_some(struct pbr_h2_client *c, struct pbr_span in)
     return (ssize_t)total;
 }
 
+/* Goes on with the frame under way; c->out.of is NULL once it is out. */
+static int flush_frame(struct pbr_h2_client *c)
+{
+    struct frame *f = &c->out;
+    struct request *r = f->of;
+    if (!r)
+        return PBR_OK;
+    while (f->done < FRAME_HDR + f->len) {
+        const struct pbr_span part =
+            f->done < FRAME_HDR
+                ? pbr_span(f->hdr + f->done, FRAME_HDR - f->done)
+                : pbr_span_sub(r->req.body, f->at + (f->done - FRAME_HDR), f->len + FRAME_HDR - f->done);
+        const ssize_t n = write_some(c, part);
+        if (n <= 0)
+            return n < 0 ? (int)c->io_diag.code : PBR_OK;
+        f->done += (size_t)n;
+    }
+    f->of = NULL;
+    if (r->closed)
+        complete(r, r->rc);
+    return PBR_OK;
+}
+
 static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t length, int flags, void *ctx)
 {
     (void)session;
     (void)flags;
-    const ssize_t n = write_some(ctx, pbr_span(data, length));
+    struct pbr_h2_client *c = ctx;
+    if (flush_frame(c) < 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    const ssize_t n = c->out.of ? 0 : write_some(c, pbr_span(data, length));
     return n == 0 ? NGHTTP2_ERR_WOULDBLOCK : n;
 }
 
 static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *framehd, size_t length,
                         nghttp2_data_source *source, void *ctx)
 {
-    enum { FRAME_HDR = 9 };
     (void)session;
     (void)frame;
     struct pbr_h2_client *c = ctx;
     struct request *r = source->ptr;
-    while (c->frame_done < FRAME_HDR + length) {
-        const size_t at = c->frame_done;
-        const struct pbr_span part = at < FRAME_HDR
-                                         ? pbr_span(framehd + at, FRAME_HDR - at)
-                                         : pbr_span_sub(r->req.body, r->sent + (at - FRAME_HDR), length + FRAME_HDR - at);
-        const ssize_t n = write_some(c, part);
-        if (n < 0)
-            return (int)n;
-        if (n == 0)
-            return NGHTTP2_ERR_WOULDBLOCK;
-        c->frame_done += (size_t)n;
-    }
-    c->frame_done = 0;
+    if (flush_frame(c) < 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (c->out.of)
+        return NGHTTP2_ERR_WOULDBLOCK;
+    c->out = (struct frame){ .of = r, .at = r->sent, .len = length };
+    memcpy(c->out.hdr, framehd, FRAME_HDR);
     r->sent += length;
-    return 0;
+    return flush_frame(c) < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t stream, int32_t session_window,
@@ -203,6 +237,13 @@ static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t stre
     return stream_window < n ? stream_window : n;
 }
 
+/* The rest of the answer is not wanted: it may have no end. on_close reports. */
+static void give_up(struct request *r, int32_t stream, int rc)
+{
+    r->rc = rc;
+    (void)nghttp2_submit_rst_stream(r->client->session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_CANCEL);
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
                      const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
 {
@@ -210,7 +251,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)ctx;
     struct request *r = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     uint64_t number;
-    if (!r || frame->hd.type != NGHTTP2_HEADERS)
+    if (!r || r->rc < 0 || frame->hd.type != NGHTTP2_HEADERS)
         return 0;
     if (pbr_span_eq_str(pbr_span(name, name_len), ":status") &&
         pbr_parse_u64(pbr_span(value, value_len), 100, 999, &number))
@@ -219,7 +260,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         pbr_parse_u64(pbr_span(value, value_len), 0, r->req.reply_max, &number)) {
         uint8_t *room;
         if (pbr_buf_reserve(&r->reply.body, (size_t)number, &room) < 0)
-            r->rc = pbr_fail_at(&r->diag, PBR_E_NOMEM, NULL, "no memory for an answer");
+            give_up(r, frame->hd.stream_id, pbr_fail_at(&r->diag, PBR_E_NOMEM, NULL, "no memory for an answer"));
     }
     return 0;
 }
@@ -233,25 +274,45 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream, cons
     if (!r || r->rc < 0)
         return 0;
     const int rc = pbr_buf_append(&r->reply.body, pbr_span(data, len));
+    if (rc == PBR_E_LIMIT)
+        (void)pbr_fail_at(&r->diag, rc, NULL, "answer to %s exceeds %zu bytes", r->path, r->req.reply_max);
     if (rc < 0)
-        r->rc = pbr_fail_at(&r->diag, rc, NULL, "answer to %s exceeds %zu bytes", r->path, r->req.reply_max);
+        give_up(r, stream, pbr_fail_at(&r->diag, rc, NULL, "no memory for an answer"));
+    return 0;
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *ctx)
+{
+    struct pbr_h2_client *c = ctx;
+    if (frame->hd.type == NGHTTP2_GOAWAY)
+        c->goaway = true;
+    if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
+        !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+        return 0;
+    struct request *r = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+    if (!r)
+        return 0;
+    r->ended = true;
+    if (r->sent < r->req.body.len) /* answered without reading on: window for the rest may never come (BKP-113) */
+        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
 }
 
 static int on_close(nghttp2_session *session, int32_t stream, uint32_t error_code, void *ctx)
 {
-    (void)ctx;
+    struct pbr_h2_client *c = ctx;
     struct request *r = nghttp2_session_get_stream_user_data(session, stream);
     if (!r)
         return 0;
     nghttp2_session_set_stream_user_data(session, stream, NULL);
     /* an answer may be followed by RST_STREAM when the server did not want the rest of the body (BKP-113) */
-    if (r->rc == PBR_OK && error_code != NGHTTP2_NO_ERROR && r->reply.status < 400)
+    if (r->rc == PBR_OK && !r->ended && r->reply.status < 400)
         r->rc = pbr_fail_at(&r->diag, PBR_E_REMOTE, NULL, "request %s was reset by the server (%s)", r->path,
                             nghttp2_http2_strerror(error_code));
-    if (r->rc == PBR_OK && r->reply.status == 0)
-        r->rc = pbr_fail_at(&r->diag, PBR_E_PROTO, NULL, "request %s ended without an answer", r->path);
-    complete(r, r->rc);
+    if (c->out.of == r)
+        r->closed = true;
+    else
+        complete(r, r->rc);
     return 0;
 }
 
@@ -267,6 +328,7 @@ static int setup_session(struct pbr_h2_client *c)
     nghttp2_session_callbacks_set_data_source_read_length_callback(cb, frame_length);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
     int rc = nghttp2_session_client_new(&c->session, cb, c);
     nghttp2_session_callbacks_del(cb);
@@ -327,7 +389,10 @@ static int session_error(struct pbr_h2_client *c, const char *doing, int code)
 static int send_all(struct pbr_h2_client *c)
 {
     c->want_write = 0;
-    const int rc = nghttp2_session_send(c->session);
+    int rc = flush_frame(c);
+    if (rc < 0 || c->out.of)
+        return rc;
+    rc = nghttp2_session_send(c->session);
     if (rc == 0)
         return PBR_OK;
     return c->io_diag.code ? c->io_diag.code : session_error(c, "send", rc);
@@ -355,6 +420,15 @@ static int receive_all(struct pbr_h2_client *c)
     }
 }
 
+/* After a GOAWAY of either side and its last request nothing will ever come (the server may leave the connection open). */
+static int check_alive(struct pbr_h2_client *c)
+{
+    if (c->out.of || nghttp2_session_want_read(c->session) || nghttp2_session_want_write(c->session))
+        return PBR_OK;
+    return c->goaway ? pbr_fail_at(&c->io_diag, PBR_E_REMOTE, NULL, "server ended the connection (GOAWAY)")
+                     : pbr_fail_at(&c->io_diag, PBR_E_PROTO, NULL, "server broke the HTTP/2 protocol");
+}
+
 static int wait_ready(struct pbr_h2_client *c, int wake_fd, int timeout_ms)
 {
     struct pollfd p[2] = { { .fd = c->pipe.fd, .events = POLLIN }, { .fd = wake_fd, .events = POLLIN } };
@@ -375,6 +449,8 @@ int pbr_h2_client_step(struct pbr_h2_client *c, int wake_fd, int timeout_ms, str
         rc = receive_all(c);
     if (rc == PBR_OK)
         rc = send_all(c);
+    if (rc == PBR_OK)
+        rc = check_alive(c);
     if (rc == PBR_OK)
         rc = wait_ready(c, wake_fd, timeout_ms);
     if (rc < 0) {

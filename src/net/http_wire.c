@@ -244,16 +244,18 @@ static uint64_t content_length(struct pbr_span head)
     return value;
 }
 
+enum { REFUSAL_MAX = 64 << 10 }; /* a message; what is behind it is not waited for */
+
 /* The refusal's body is the reason (BKP-027). */
 static int refused(struct pbr_http *http, struct pbr_pipe *pipe, struct pbr_buf *in, size_t head, int status,
                    uint64_t deadline_ns, struct pbr_diag *diag)
 {
     const uint64_t want = content_length(pbr_span_sub(pbr_buf_span(in), 0, head));
     bool eof = false;
-    while (!eof && in->len - head < want)
+    while (!eof && in->len - head < want && in->len - head < REFUSAL_MAX)
         if (read_more(http, pipe, in, deadline_ns, &eof, NULL) < 0)
             break;
-    const struct pbr_span body = pbr_span_sub(pbr_buf_span(in), head, in->len);
+    const struct pbr_span body = pbr_span_sub(pbr_buf_span(in), head, want < in->len ? (size_t)want : in->len);
     const int rc = body.len ? pbr_fail_at(diag, PBR_E_REMOTE, NULL, "%.*s", (int)(body.len < 400 ? body.len : 400),
                                           (const char *)body.ptr)
                             : pbr_fail_at(diag, PBR_E_REMOTE, NULL, "server answered %d to the upgrade", status);
@@ -273,6 +275,8 @@ static int await_101(struct pbr_http *http, struct pbr_pipe *pipe, struct pbr_bu
         if (rc < 0)
             return rc;
         head = header_end(pbr_buf_span(in));
+        if (head == 0 && in->len > PBR_HEADER_LIST_MAX)
+            return pbr_fail_at(diag, PBR_E_LIMIT, "BKP-025", "answer to the upgrade is too long");
         if (eof && head == 0)
             return pbr_fail_at(diag, PBR_E_REMOTE, NULL, "server closed the connection during the upgrade");
     }
@@ -365,10 +369,12 @@ static int read_answer(struct pbr_http *http, struct pbr_pipe *pipe, struct pbr_
     }
     if (head == 0 || !pbr_parse_u64(pbr_span_sub(pbr_buf_span(in), 9, 3), 100, 599, &status))
         return pbr_fail_at(diag, PBR_E_PROTO, NULL, "the embedded server gave no answer");
+    const size_t len = want < in->len ? (size_t)want : in->len;
+    const int rc = pbr_buf_append(&ret->body, pbr_span_sub(pbr_buf_span(in), head, len));
+    if (rc < 0)
+        return pbr_fail_at(diag, rc, NULL, "the embedded server's answer is too long");
     ret->status = (int)status;
-    return pbr_buf_append(&ret->body, pbr_span_sub(pbr_buf_span(in), head, in->len)) < 0
-               ? pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for an answer")
-               : PBR_OK;
+    return PBR_OK;
 }
 
 int pbr_http_call_embedded(struct pbr_http *http, const char *method, const char *path, const char *const *headers,

@@ -57,7 +57,7 @@ def missing(archive: Archive) -> list[str]:
 
 @EACH
 def test_command_line(row: dict[str, Any], shared: Path, place: Path) -> None:
-    archives = [Archive(place, split=split) for split in (False, True)]
+    archives = [Archive(place, split=split) for split in (False, True)][:2 if ROWS.index(row) % 4 == 0 else 1]
     options = [f"--exclude={text}" for text in texts(row)]
     for archive in archives:
         made = archive.create(shared, *options)

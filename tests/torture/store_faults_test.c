@@ -102,11 +102,24 @@ static void check_sound(struct fx *f)
     pbr_store_groups_release(&g);
 }
 
+/* Puts a file back, so that a directory of a memory file system hands it out before older ones: who removes in that
+ * order must still take the manifest first. */
+static void renew(struct fx *f, const char *rel)
+{
+    char path[1024];
+    const struct pbr_span in = fx_read(f, rel);
+    CHECK_INT(unlink(fx_path(f, rel, path)), 0);
+    fx_write(f, rel, in.ptr, in.len);
+    test_unload(in);
+}
+
 static void prepare(struct fx *f)
 {
     fx_start(f);
     fx_backup_ok(f, "a", FX_TIME, seeds, 3);
     fx_backup_ok(f, "a", FX_TIME + 1, seeds, 2);
+    renew(f, "host/a/2023-11-14T22:13:20Z/root.pxar.didx");
+    renew(f, "host/a/2023-11-14T22:13:21Z/root.pxar.didx");
     struct pbr_store_put put;
     struct fx_chunk garbage = fx_chunk(f, 77, 100);
     CHECK_OK(pbr_store_chunk_insert(f->s, pbr_buf_span(&garbage.raw), garbage.digest, &put, diag));

@@ -84,6 +84,7 @@ static void test_tokens_and_users_own_groups_as_specified(void **state)
     CHECK(pbr_store_owner_allows("u@pbs!t", "u@pbs!t"));
     CHECK(!pbr_store_owner_allows("u@pbs", "u@pbs!t")); /* a token may not write to its user's group */
     CHECK(!pbr_store_owner_allows("u@pbs!t2", "u@pbs!t"));
+    CHECK(!pbr_store_owner_allows("u@pbs!t!x", "u@pbs!t"));
     CHECK(!pbr_store_owner_allows("u@pbsx", "u@pbs"));
     CHECK(!pbr_store_owner_allows("u@pb", "u@pbs"));
 }
