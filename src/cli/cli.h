@@ -83,6 +83,8 @@ PBR_MUST_USE int pbr_key_load(struct pbr_cli *cli, const struct pbr_args *args, 
 
 /* ---- embedded server (embed.c) ---- */
 
+/* A datastore in `dir` if there is none yet: where nothing is, or an empty directory. Says so in the log. */
+PBR_MUST_USE int pbr_embedded_prepare(struct pbr_cli *cli, const char *dir, struct pbr_diag *diag);
 PBR_MUST_USE int pbr_embedded_start(struct pbr_cli *cli, const char *dir, struct pbr_embedded **ret,
                                     struct pbr_diag *diag);
 void pbr_embedded_stop(struct pbr_embedded *e);

@@ -160,7 +160,12 @@ static int run_backup(struct pbr_cli *cli, const struct pbr_args *args, struct p
 {
     struct pbr_client *client;
     struct pbr_backup_result result = { 0 };
-    int rc = pbr_cli_connect(cli, args, &client, diag);
+    struct pbr_repo repo;
+    int rc = pbr_repository(cli, args, &repo, diag);
+    if (rc == PBR_OK && repo.dir[0])
+        rc = pbr_embedded_prepare(cli, repo.dir, diag);
+    if (rc == PBR_OK)
+        rc = pbr_cli_connect(cli, args, &client, diag);
     if (rc < 0)
         return rc;
     rc = pbr_backup(&cli->env, client, specs, n, opts, &result, diag);

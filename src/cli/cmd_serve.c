@@ -4,13 +4,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "format/name.h"
 #include "server/server.h"
-#include "store/store.h"
 #include "sys/fd.h"
 
 const struct pbr_opt pbr_opts_serve[] = {
@@ -124,17 +122,6 @@ static int serve(struct pbr_cli *cli, const struct pbr_args *args, const struct 
     return rc;
 }
 
-/* The store is made if there is nothing, so that one command is enough to have a server. */
-static int prepare_store(struct pbr_cli *cli, const char *dir, struct pbr_diag *diag)
-{
-    char chunks[4200];
-    struct stat st;
-    (void)snprintf(chunks, sizeof(chunks), "%s/.chunks", dir);
-    if (stat(chunks, &st) == 0)
-        return PBR_OK;
-    return pbr_store_init(&cli->env, dir, NULL, diag);
-}
-
 static const char *store_name(const struct pbr_args *args, const char *dir, char out[64])
 {
     const char *name = pbr_args_text(args, "datastore");
@@ -177,7 +164,7 @@ int pbr_cmd_serve(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_d
     opts.users = users;
     opts.tokens = tokens;
     if (rc == PBR_OK)
-        rc = prepare_store(cli, dir, diag);
+        rc = pbr_embedded_prepare(cli, dir, diag); /* one command is enough to have a server */
     if (rc == PBR_OK)
         rc = serve(cli, args, &opts, diag);
     free_creds(cli, users, opts.user_nr);

@@ -3,11 +3,13 @@
  * code as any other server, without TLS and login. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "server/server.h"
+#include "store/store.h"
 
 struct pbr_embedded {
     const struct pbr_env *env;
@@ -22,6 +24,16 @@ static void *run(void *ctx)
     struct pbr_embedded *e = ctx;
     e->rc = pbr_server_run(e->server, &e->diag);
     return NULL;
+}
+
+int pbr_embedded_prepare(struct pbr_cli *cli, const char *dir, struct pbr_diag *diag)
+{
+    char chunks[4200];
+    (void)snprintf(chunks, sizeof(chunks), "%s/.chunks", dir);
+    if (access(chunks, F_OK) == 0)
+        return PBR_OK;
+    pbr_log(&cli->env, PBR_LOG_INFO, "Making a datastore in %s", dir);
+    return pbr_store_init(&cli->env, dir, NULL, diag);
 }
 
 int pbr_embedded_start(struct pbr_cli *cli, const char *dir, struct pbr_embedded **ret, struct pbr_diag *diag)

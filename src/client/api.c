@@ -64,6 +64,11 @@ void pbr_client_free(struct pbr_client *c)
     pbr_free(c->env, c);
 }
 
+const struct pbr_env *pbr_client_env(const struct pbr_client *c)
+{
+    return c->env;
+}
+
 const struct pbr_repo *pbr_client_repo(const struct pbr_client *c)
 {
     return &c->opts.repo;
@@ -214,7 +219,7 @@ static int request_ticket(struct pbr_client *c, const struct pbr_secret *passwor
     if (!text)
         return pbr_fail_at(diag, PBR_E_ARG, NULL, "password is not valid UTF-8");
     const struct pbr_span body = pbr_span_str(text);
-    int rc = pbr_http_call(c->http, "POST", "/api2/json/access/ticket", headers, &body, PBR_REPLY_BODY_MAX, &reply,
+    int rc = pbr_http_call(c->http, "POST", "//api2/json/access/ticket" /* BKP-011 */, headers, &body, PBR_REPLY_BODY_MAX, &reply,
                            diag);
     pbr_wipe(text, strlen(text));
     free(text);
@@ -344,28 +349,21 @@ static int throttle_pipe(struct pbr_client *c, struct pbr_pipe *pipe, struct pbr
     return PBR_OK;
 }
 
-int pbr_client_upgrade(struct pbr_client *c, const char *what, const char *protocol, json_t *params,
-                       struct pbr_link **ret, struct pbr_diag *diag)
+int pbr_client_upgrade(struct pbr_client *c, const char *path, const char *protocol, struct pbr_link **ret,
+                       struct pbr_diag *diag)
 {
     struct auth_lines auth;
-    struct pbr_buf target;
     struct pbr_pipe pipe;
     int rc = pbr_client_login(c, diag);
     if (rc == PBR_OK)
         rc = auth_emit(c, &auth, diag);
     if (rc < 0)
         return rc;
-    pbr_buf_init(&target, c->env, PBR_URI_MAX);
-    rc = emit_target(c, what, params, &target);
-    if (rc < 0)
-        (void)pbr_fail_at(diag, rc, "API-003", "upgrade request is too long");
-    else
-        rc = pbr_http_upgrade(c->http, pbr_buf_cstr(&target), protocol, auth.lines, &pipe, diag);
+    rc = pbr_http_upgrade(c->http, path, protocol, auth.lines, &pipe, diag);
     if (rc == PBR_OK)
         rc = throttle_pipe(c, &pipe, diag);
     if (rc == PBR_OK)
         rc = pbr_link_new(c->env, &pipe, ret, diag);
-    pbr_buf_release(&target);
     auth_release(&auth);
     return rc;
 }

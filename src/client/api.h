@@ -30,6 +30,7 @@ struct pbr_client;
 PBR_MUST_USE int pbr_client_new(const struct pbr_env *env, const struct pbr_client_opts *opts,
                                 struct pbr_client **ret, struct pbr_diag *diag);
 void pbr_client_free(struct pbr_client *c);
+const struct pbr_env *pbr_client_env(const struct pbr_client *c);
 const struct pbr_repo *pbr_client_repo(const struct pbr_client *c);
 
 /* Logs in if that has not happened; nothing for tokens and dir: repositories. */
@@ -48,8 +49,8 @@ PBR_MUST_USE int pbr_client_call(struct pbr_client *c, const char *method, const
 /* POST of raw bytes, parameters in the query (API-113). */
 PBR_MUST_USE int pbr_client_upload(struct pbr_client *c, const char *path, json_t *params, struct pbr_span body,
                                    struct pbr_diag *diag);
-/* GET /api2/json/{what}?params with upgrade to `protocol` (BKP-010, RDR-001). */
-PBR_MUST_USE int pbr_client_upgrade(struct pbr_client *c, const char *what, const char *protocol, json_t *params,
+/* GET of an absolute path (proto/request.h) with upgrade to `protocol` (BKP-010, RDR-001). */
+PBR_MUST_USE int pbr_client_upgrade(struct pbr_client *c, const char *path, const char *protocol,
                                     struct pbr_link **ret, struct pbr_diag *diag);
 
 /* Appends "key=value&..." of an object, keys sorted, form-urlencoded (API-005). Values: strings, integers, booleans, and

@@ -6,6 +6,7 @@
 #include "client/backup_int.h"
 #include "base/limits.h"
 #include "client/human.h"
+#include "proto/request.h"
 
 enum { REPORT_EVERY_S = 60 };
 
@@ -211,19 +212,21 @@ int pbr_backup_blob(struct pbr_backup_run *run, const char *name, bool in_manife
     struct pbr_sealer *sealer;
     struct pbr_buf raw;
     uint8_t csum[PBR_DIGEST_LEN];
-    char path[PBR_ARCHIVE_NAME_MAX + 80];
+    struct pbr_buf path;
     if (pbr_sealer_new(run->env, &sealer) < 0)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a compressor");
+    pbr_buf_init(&path, run->env, PBR_URI_MAX);
     pbr_buf_init(&raw, run->env, (size_t)PBR_BLOB_PLAIN_MAX + PBR_BLOB_HDR_MAX);
     int rc = pbr_seal(sealer, encrypt ? run->opts->crypt : NULL, true, plain, &raw, diag);
     pbr_sealer_free(sealer);
     if (rc == PBR_OK && raw.len > PBR_CHUNK_RAW_MAX) /* the server would refuse it (BLOB-082) */
         rc = pbr_fail_at(diag, PBR_E_LIMIT, "BLOB-081", "encoded size %zu exceeds what a server accepts (%d bytes)",
                          raw.len, PBR_CHUNK_RAW_MAX);
-    if (rc == PBR_OK) {
-        (void)snprintf(path, sizeof(path), "/blob?encoded-size=%zu&file-name=%s", raw.len, name);
-        rc = pbr_link_call_json(run->link, "POST", path, "application/octet-stream", pbr_buf_span(&raw), NULL, diag);
-    }
+    if (rc == PBR_OK && (rc = pbr_request_blob(name, raw.len, &path)) < 0)
+        (void)pbr_fail_at(diag, rc, NULL, "no memory for a request");
+    if (rc == PBR_OK)
+        rc = pbr_link_call_json(run->link, "POST", pbr_buf_cstr(&path), "application/octet-stream", pbr_buf_span(&raw), NULL,
+                                diag);
     if (rc < 0)
         pbr_diag_context(diag, "cannot upload %s", name);
     if (rc == PBR_OK && in_manifest) {
@@ -238,5 +241,6 @@ int pbr_backup_blob(struct pbr_backup_run *run, const char *name, bool in_manife
             (void)pbr_fail_at(diag, rc, NULL, "cannot add %s to the manifest", name);
     }
     pbr_buf_release(&raw);
+    pbr_buf_release(&path);
     return rc;
 }

@@ -143,6 +143,11 @@ void pbr_link_free(struct pbr_link *link)
     pbr_free(link->env, link);
 }
 
+const struct pbr_env *pbr_link_env(const struct pbr_link *link)
+{
+    return link->env;
+}
+
 int pbr_link_submit(struct pbr_link *link, const struct pbr_h2_req *req, struct pbr_diag *diag)
 {
     struct order *o = pbr_alloc(link->env, 1, sizeof(*o));

@@ -16,6 +16,7 @@ PBR_MUST_USE int pbr_link_new(const struct pbr_env *env, const struct pbr_pipe *
                               struct pbr_diag *diag);
 /* Stops the thread and closes the connection; outstanding requests are called back with CANCELED before it returns. */
 void pbr_link_free(struct pbr_link *link);
+const struct pbr_env *pbr_link_env(const struct pbr_link *link);
 
 /* Queues a request; `done` is called exactly once after PBR_OK. `req->path` is copied. */
 PBR_MUST_USE int pbr_link_submit(struct pbr_link *link, const struct pbr_h2_req *req, struct pbr_diag *diag);

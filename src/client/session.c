@@ -2,54 +2,42 @@
 /* Opening sessions and fetching checked files; see session.h. */
 #include "client/session.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "proto/request.h"
 
 /* ---- sessions ---- */
 
-static json_t *snapshot_params(const char *ns, const struct pbr_snapshot *s)
-{
-    json_t *params = json_pack("{s:s, s:I, s:s}", "backup-id", s->group.id, "backup-time", (json_int_t)s->time_s,
-                               "backup-type", s->group.type);
-    if (params && ns && ns[0])
-        json_object_set_new(params, "ns", json_string(ns));
-    return params;
-}
-
-static int open_session(struct pbr_client *c, const char *what, const char *protocol, json_t *params,
+static int open_session(struct pbr_client *c, enum pbr_api api, struct pbr_upgrade *u, const char *protocol,
                         struct pbr_link **ret, struct pbr_diag *diag)
 {
-    const struct pbr_repo *repo = pbr_client_repo(c);
-    if (!params)
-        return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a session");
-    json_object_set_new(params, "store", json_string(repo->store[0] ? repo->store : "local"));
-    const int rc = pbr_client_upgrade(c, what, protocol, params, ret, diag);
-    json_decref(params);
+    struct pbr_buf path;
+    const char *store = pbr_client_repo(c)->store;
+    u->store = store[0] ? store : "local";
+    u->debug = true; /* as the original (BKP-017, RDR-003) */
+    pbr_buf_init(&path, pbr_client_env(c), PBR_URI_MAX);
+    int rc = pbr_upgrade_path(api, u, &path);
+    if (rc < 0)
+        (void)pbr_fail_at(diag, rc, "API-003", "upgrade request is too long");
+    else
+        rc = pbr_client_upgrade(c, pbr_buf_cstr(&path), protocol, ret, diag);
+    pbr_buf_release(&path);
     return rc;
 }
 
 int pbr_session_open_backup(struct pbr_client *c, const char *ns, const struct pbr_snapshot *snapshot, bool no_cache,
                             struct pbr_link **ret, struct pbr_diag *diag)
 {
-    json_t *params = snapshot_params(ns, snapshot);
-    if (params) {
-        json_object_set_new(params, "benchmark", json_false());
-        json_object_set_new(params, "debug", json_true());
-        if (no_cache)
-            json_object_set_new(params, "no-cache", json_true());
-    }
-    return open_session(c, "backup", "proxmox-backup-protocol-v1", params, ret, diag);
+    struct pbr_upgrade u = { .ns = ns, .snapshot = *snapshot, .no_cache = no_cache };
+    return open_session(c, PBR_API_BACKUP, &u, "proxmox-backup-protocol-v1", ret, diag);
 }
 
 int pbr_session_open_reader(struct pbr_client *c, const char *ns, const struct pbr_snapshot *snapshot,
                             struct pbr_link **ret, struct pbr_diag *diag)
 {
-    json_t *params = snapshot_params(ns, snapshot);
-    if (params)
-        json_object_set_new(params, "debug", json_true());
-    return open_session(c, "reader", "proxmox-backup-reader-protocol-v1", params, ret, diag);
+    struct pbr_upgrade u = { .ns = ns, .snapshot = *snapshot };
+    return open_session(c, PBR_API_READER, &u, "proxmox-backup-reader-protocol-v1", ret, diag);
 }
 
 /* ---- files ---- */
@@ -57,12 +45,17 @@ int pbr_session_open_reader(struct pbr_client *c, const char *ns, const struct p
 int pbr_session_fetch(struct pbr_link *link, enum pbr_fetch_from from, const char *name, struct pbr_buf *ret,
                       struct pbr_diag *diag)
 {
-    char path[PBR_ARCHIVE_NAME_MAX + 64];
+    struct pbr_buf path;
     if (!pbr_name_is_safe_id(pbr_span_str(name)) || strlen(name) > PBR_ARCHIVE_NAME_MAX)
         return pbr_fail_at(diag, PBR_E_FORMAT, "IDX-081", "illegal file name '%s'", name);
-    (void)snprintf(path, sizeof(path), from == PBR_FETCH_READER ? "/download?file-name=%s" : "/previous?archive-name=%s",
-                   name);
-    return pbr_link_call(link, "GET", path, NULL, pbr_span(NULL, 0), PBR_INDEX_SIZE_MAX, ret, diag);
+    pbr_buf_init(&path, pbr_link_env(link), PBR_URI_MAX);
+    int rc = from == PBR_FETCH_READER ? pbr_request_download(name, &path) : pbr_request_previous(name, &path);
+    if (rc < 0)
+        (void)pbr_fail_at(diag, rc, NULL, "no memory for a request");
+    else
+        rc = pbr_link_call(link, "GET", pbr_buf_cstr(&path), NULL, pbr_span(NULL, 0), PBR_INDEX_SIZE_MAX, ret, diag);
+    pbr_buf_release(&path);
+    return rc;
 }
 
 static int check_key(const struct pbr_manifest *m, const struct pbr_crypt *crypt, struct pbr_diag *diag)

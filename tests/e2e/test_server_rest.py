@@ -78,6 +78,16 @@ def test_parameters_come_as_query_form_or_json(server: Server) -> None:
     assert http.call("GET", f"/api2/json/{D}/namespace?", server.token_header).status == 200
 
 
+def test_body_limit(server: Server) -> None:
+    http = Http1(server)
+    for size, status in ((524287, 200), (524288, 400)):
+        body = b'{"name":"a"' + b" " * (size - 12) + b"}"
+        reply = http.call("POST", f"/api2/json/{D}/namespace", server.token_header | JSON, body)
+        assert reply.status == status
+    assert reply.text == "Request body too large"
+    assert http.token_call("GET", "version").status == 200
+
+
 # ---- authentication ----
 
 def test_ticket_by_json_and_form_and_renewal(server: Server) -> None:
