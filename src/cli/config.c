@@ -142,7 +142,10 @@ static int repository_from_parts(const struct pbr_args *args, struct pbr_repo *r
     const char *env_port = getenv("PBS_PORT");
     if (port == 0 && env_port && !pbr_parse_u64(pbr_span_str(env_port), 1, 65535, &port))
         port = 0; /* malformed is ignored (API-031) */
-    return pbr_repo_from_parts(text_or(pbr_args_text(args, "auth-id"), getenv("PBS_AUTH_ID")),
+    const char *env_auth = getenv("PBS_AUTH_ID");
+    if (env_auth && !pbr_repo_is_auth_id(pbr_span_str(env_auth)))
+        env_auth = NULL;
+    return pbr_repo_from_parts(text_or(pbr_args_text(args, "auth-id"), env_auth),
                                text_or(pbr_args_text(args, "server"), getenv("PBS_SERVER")), (uint16_t)port,
                                text_or(pbr_args_text(args, "datastore"), getenv("PBS_DATASTORE")), ret, diag);
 }
@@ -258,6 +261,19 @@ static bool confirm_certificate(void *ctx, const char *fingerprint, bool mismatc
 
 /* ---- connecting ---- */
 
+/* API-016: only http, which is also what a proxy without scheme speaks. */
+static int take_proxy(struct pbr_cli *cli, struct pbr_client_opts *opts, struct pbr_diag *diag)
+{
+    opts->proxy = getenv("ALL_PROXY");
+    if (!opts->proxy)
+        return PBR_OK;
+    const char *mark = strstr(opts->proxy, "://");
+    if (mark && strncmp(opts->proxy, "http:", 5) != 0)
+        return pbr_fail_at(diag, PBR_E_ARG, "API-016", "unsupported proxy scheme '%.*s'", (int)(mark - opts->proxy), opts->proxy);
+    pbr_log(&cli->env, PBR_LOG_INFO, "Using proxy connection: %s:%u", pbr_repo_host(&opts->repo), pbr_repo_port(&opts->repo));
+    return PBR_OK;
+}
+
 static int connect_remote(struct pbr_cli *cli, struct pbr_client_opts *opts, struct pbr_client **ret,
                           struct pbr_diag *diag)
 {
@@ -271,14 +287,13 @@ static int connect_remote(struct pbr_cli *cli, struct pbr_client_opts *opts, str
         opts->fingerprint = (const char *)pinned.ptr;
     else if (pbr_cache_fingerprint(&cli->env, pbr_repo_host(&opts->repo), cached))
         opts->fingerprint = cached;
-    opts->proxy = getenv("ALL_PROXY");
-    if (opts->proxy)
-        pbr_log(&cli->env, PBR_LOG_INFO, "Using proxy connection: %s:%u", pbr_repo_host(&opts->repo), pbr_repo_port(&opts->repo));
+    int rc = take_proxy(cli, opts, diag);
     opts->secret = get_secret;
     opts->secret_ctx = &the_connection;
     opts->confirm = confirm_certificate;
     opts->confirm_ctx = &the_connection;
-    const int rc = pbr_client_new(&cli->env, opts, ret, diag);
+    if (rc == PBR_OK)
+        rc = pbr_client_new(&cli->env, opts, ret, diag);
     pbr_secret_release(&pinned);
     return rc;
 }

@@ -54,8 +54,7 @@ static const uint8_t *last_of(struct pbr_span s, char c)
     return s.len ? memrchr(s.ptr, c, s.len) : NULL;
 }
 
-/* user@realm or user@realm!token (API-020, API-021). */
-static bool is_auth_id(struct pbr_span s)
+bool pbr_repo_is_auth_id(struct pbr_span s)
 {
     const uint8_t *at = last_of(s, '@');
     if (!at || s.len > 64 || at == s.ptr)
@@ -96,7 +95,7 @@ static bool parse_server(struct pbr_span s, struct pbr_repo *r)
     const uint8_t *at = last_of(s, '@');
     if (at) {
         const struct pbr_span auth = pbr_span(s.ptr, (size_t)(at - s.ptr));
-        if (!is_auth_id(auth))
+        if (!pbr_repo_is_auth_id(auth))
             return false;
         put(r->auth_id, sizeof(r->auth_id), auth);
         s = pbr_span(at + 1, s.len - auth.len - 1);
@@ -144,7 +143,7 @@ int pbr_repo_from_parts(const char *auth_id, const char *server, uint16_t port, 
         (void)snprintf(bracketed, sizeof(bracketed), "[%s]", server);
         server = bracketed;
     }
-    if (auth_id[0] && !is_auth_id(pbr_span_str(auth_id)))
+    if (auth_id[0] && !pbr_repo_is_auth_id(pbr_span_str(auth_id)))
         return pbr_fail_at(diag, PBR_E_ARG, "API-020", "'%s' is not a user or token id", auth_id);
     if (server[0] && !is_host(pbr_span_str(server)))
         return pbr_fail_at(diag, PBR_E_ARG, "API-023", "'%s' is not a server name or address", server);

@@ -24,6 +24,8 @@ PBR_MUST_USE int pbr_repo_from_parts(const char *auth_id, const char *server, ui
 const char *pbr_repo_auth_id(const struct pbr_repo *r); /* default applied (API-027) */
 const char *pbr_repo_host(const struct pbr_repo *r);
 uint16_t pbr_repo_port(const struct pbr_repo *r);
+/* user@realm or user@realm!token (API-020, API-021). */
+bool pbr_repo_is_auth_id(struct pbr_span text);
 bool pbr_repo_is_token(const struct pbr_repo *r); /* user@realm!name (API-021) */
 /* Canonical form (API-028); cap >= 4200. */
 void pbr_repo_format(const struct pbr_repo *r, char *out, size_t cap);

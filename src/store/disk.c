@@ -49,6 +49,11 @@ int store_fsync(struct pbr_store *s, int fd)
     return hit(s) ? -1 : fsync(fd);
 }
 
+int store_syncfs(struct pbr_store *s)
+{
+    return hit(s) ? -1 : syncfs(s->root_fd);
+}
+
 int store_pwrite(struct pbr_store *s, int fd, uint64_t off, struct pbr_span in, const char *what,
                  struct pbr_diag *diag)
 {

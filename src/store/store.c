@@ -240,7 +240,7 @@ int pbr_store_sync(struct pbr_store *s, struct pbr_diag *diag)
 {
     if (s->sync != PBR_STORE_SYNC_FILESYSTEM)
         return PBR_OK; /* FILE: each file was synced before its rename */
-    if (syncfs(s->root_fd) != 0)
+    if (store_syncfs(s) != 0)
         return pbr_fail_os(diag, errno, "cannot sync the file system of %s", s->path);
     return PBR_OK;
 }

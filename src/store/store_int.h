@@ -43,6 +43,7 @@ int store_rename(struct pbr_store *s, int dirfd, const char *from, const char *t
 int store_create(struct pbr_store *s, int dirfd, const char *name, int flags, mode_t mode);
 int store_truncate(struct pbr_store *s, int fd, uint64_t size);
 int store_fsync(struct pbr_store *s, int fd);
+int store_syncfs(struct pbr_store *s);
 /* These two with a diagnosis. */
 PBR_MUST_USE int store_pwrite(struct pbr_store *s, int fd, uint64_t off, struct pbr_span in, const char *what,
                               struct pbr_diag *diag);

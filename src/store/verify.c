@@ -153,8 +153,11 @@ static void verify_index(struct verify_run *v, const struct pbr_manifest_file *f
     v->report.indexes++;
     rc = pbr_index_csum(&ix.ix, csum);
     if (!is_fatal(v, rc)) {
+        struct pbr_index strict;
         if (rc < 0 || memcmp(csum, f->csum, sizeof(csum)) != 0)
             problem(v, f->name, "IDX-022", "wrong checksum for file '%s'", f->name);
+        else if (pbr_index_parse(pbr_buf_span(&ix.file), true, &strict, &cause) < 0)
+            problem(v, f->name, cause.rule, "%s", cause.text); /* what readers tolerate, and no writer makes */
         if (ix.ix.size != f->size)
             problem(v, f->name, "IDX-022", "wrong size for file '%s' (%" PRIu64 " != %" PRIu64 ")", f->name, f->size,
                     ix.ix.size);

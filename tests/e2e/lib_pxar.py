@@ -258,3 +258,29 @@ def selected(path: Path, patterns: list[bytes] | None = None) -> dict[bytes, tre
 def same(a: dict[bytes, tree.Node], b: dict[bytes, tree.Node], *ignore: str) -> None:
     differences = tree.compare(a, b, ignore)
     assert differences == [], "\n".join(differences[:20])
+
+
+# ---- selection on extraction ----------------------------------------------------------------------------------------
+
+def extracted_by(nodes: dict[bytes, tree.Node], links: set[bytes], texts: list[bytes]) -> set[bytes]:
+    """Paths that patterns select from an archive, as EXT-020 .. EXT-027 say; `links` are its HARDLINK entries."""
+    from oracle import patterns
+    chosen = [patterns.parse(text, include=True) for text in texts]
+    state: dict[bytes, bool] = {b"": not chosen}
+    made: set[bytes] = {b""}
+    for path, node in nodes.items():  # archive order: parents first
+        if not path:
+            continue
+        parent = path.rpartition(b"/")[0]
+        is_dir = node.kind == "dir"
+        verdict = next((p.include for p in reversed(chosen)
+                        if p.matches(b"/" + path, lambda: is_dir and path not in links)), None)
+        take = state[parent] if verdict is None else verdict
+        if is_dir:
+            state[path] = take
+            if state[parent] and verdict is not False:
+                made.add(path)
+        elif take:
+            parts = path.split(b"/")
+            made |= {b"/".join(parts[:n]) for n in range(1, len(parts) + 1)}
+    return made

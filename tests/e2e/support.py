@@ -166,11 +166,11 @@ class Server:
     def journal_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.journal.read_text().splitlines()]
 
-    def events(self, name: str, **members: Any) -> list[dict[str, Any]]:
+    def events(self, name: str, /, **members: Any) -> list[dict[str, Any]]:
         return [line for line in self.journal_lines()
                 if line["event"] == name and all(line.get(k) == v for k, v in members.items())]
 
-    def wait_for(self, name: str, **members: Any) -> None:
+    def wait_for(self, name: str, /, **members: Any) -> None:
         deadline = time.monotonic() + 30
         while not self.events(name, **members):
             assert time.monotonic() < deadline, f"no {name} {members} in the journal"

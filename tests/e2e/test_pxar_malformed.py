@@ -4,7 +4,7 @@
 offset; what both it and the independent reader accept is accepted.
 
 All cases are listed. Extraction and verification, which the unit tests do for every case in one process, take every
-PBSREF_STRIDE-th case (default 5; the phase shifts with the seed).
+PBSREF_STRIDE-th case (default 8; the phase shifts with the seed).
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from oracle import malformed
 __all__ = ["place"]
 CASES: list[dict[str, Any]] = golden("malformed")["cases"]
 CHUNKS = 24
-STRIDE = int(os.environ.get("PBSREF_STRIDE", "5"))
+STRIDE = int(os.environ.get("PBSREF_STRIDE", "8"))
 # every refusal says which rule and where: a position, or for errors of one entry its name
 WHERE = re.compile(r"(?:(?:payload )?offset \d+, |error at entry \".*\(.*)rule (?:PXAR|EXT)-\d{3}\)$")
 # nanoseconds that are none: an error of that entry when it is extracted, here and in the original

@@ -5,6 +5,8 @@
 #define FX_BASE "/dev/shm"
 #include "../unit/store_fixture.h"
 
+#include <fnmatch.h>
+
 static const uint64_t seeds[] = { 1, 2, 3 };
 static const struct pbr_group group_a = { .type = "host", .id = "a" };
 
@@ -84,6 +86,15 @@ static int op_verify(struct fx *f)
     return PBR_OK;
 }
 
+static unsigned left_over; /* counted by nftw, which takes no context */
+
+static int count_left_over(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    left_over += type == FTW_F && fnmatch("*.tmp_??????", path + ftw->base, 0) == 0;
+    return 0;
+}
+
 /* Whatever happened: what is finished is whole, and owners are one of the two. */
 static void check_sound(struct fx *f)
 {
@@ -99,7 +110,17 @@ static void check_sound(struct fx *f)
     CHECK_OK(pbr_store_list_groups(f->s, "", &g, diag));
     for (size_t i = 0; i < g.nr; i++)
         CHECK(strcmp(g.items[i].owner, FX_OWNER) == 0 || strcmp(g.items[i].owner, "new@pam") == 0);
+    for (size_t i = 0; i < 2; i++) { /* one without owner would not be listed */
+        const struct pbr_snapshot any = fx_snap(i ? "a" : "new", FX_TIME);
+        bool listed = false;
+        for (size_t k = 0; k < g.nr; k++)
+            listed = listed || strcmp(g.items[k].id.id, any.group.id) == 0;
+        CHECK_INT(pbr_store_has_group(f->s, "", &any.group), listed);
+    }
     pbr_store_groups_release(&g);
+    left_over = 0;
+    CHECK_INT(nftw(f->root, count_left_over, 32, FTW_PHYS), 0);
+    CHECK_INT(left_over, 0);
 }
 
 /* Puts a file back, so that a directory of a memory file system hands it out before older ones: who removes in that

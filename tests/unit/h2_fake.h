@@ -91,6 +91,8 @@ struct fake {
     size_t resets;               /* RST_STREAM frames of the client */
     bool manual_window;          /* the connection and stream windows are never opened again */
     bool close_after_send;
+    const uint8_t *out;          /* taken from nghttp2, not yet written */
+    size_t out_len;
     pthread_t thread;
     int stop[2];
 };
@@ -265,25 +267,20 @@ static inline bool fake_pump(struct fake *f)
         if (n == 0)
             break;
     }
-    for (const uint8_t *out; f->fd >= 0;) {
-        ssize_t len = nghttp2_session_mem_send(f->session, &out);
-        if (len <= 0)
-            break;
-        while (len > 0) { /* may wait: the client always reads on */
-            n = send(f->fd, out, (size_t)len, MSG_NOSIGNAL);
-            if (n < 0) {
-                struct pollfd p = { .fd = f->fd, .events = POLLOUT };
-                if (errno != EAGAIN || poll(&p, 1, 5000) <= 0) {
-                    fake_close(f);
-                    break;
-                }
-                continue;
-            }
-            out += n;
-            len -= n;
+    while (f->fd >= 0) {
+        if (f->out_len == 0) { /* what mem_send gave stays valid until its next call */
+            const ssize_t len = nghttp2_session_mem_send(f->session, &f->out);
+            f->out_len = len > 0 ? (size_t)len : 0;
         }
+        n = f->out_len ? send(f->fd, f->out, f->out_len, MSG_NOSIGNAL) : 0;
+        if (n < 0 && errno != EAGAIN)
+            fake_close(f);
+        if (n <= 0)
+            break;
+        f->out += n;
+        f->out_len -= (size_t)n;
     }
-    if (f->close_after_send)
+    if (f->close_after_send && f->out_len == 0)
         fake_close(f);
     return f->fd >= 0;
 }
@@ -293,6 +290,7 @@ static inline void *fake_thread(void *ctx)
     struct fake *f = ctx;
     struct pollfd p[2] = { { .fd = f->fd, .events = POLLIN }, { .fd = f->stop[0], .events = POLLIN } };
     while (fake_pump(f) && !(p[1].revents & POLLIN)) {
+        p[0].events = (short)(f->out_len ? POLLIN | POLLOUT : POLLIN);
         poll(p, 2, 1000);
         if (p[0].revents & (POLLHUP | POLLERR) && !(p[0].revents & POLLIN))
             break;

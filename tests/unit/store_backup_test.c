@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: BKP-035 BKP-036 BKP-037 BKP-038 BKP-039 BKP-040 BKP-041 BKP-042 BKP-080 BKP-091 BKP-092 BKP-093 BKP-094 BKP-096 BKP-097 BKP-100 BKP-102 BKP-104 BKP-113 BKP-118 BKP-120 BKP-121 BKP-125 BKP-126 BKP-132 BKP-133 BKP-136 BKP-138 BKP-142 BKP-143 BKP-144 BKP-146 BKP-170 BKP-171 BKP-172 BKP-173 BKP-175 BKP-181 BKP-182 BKP-185 BKP-187 BKP-200 BKP-203 BKP-204 IDX-070 IDX-071 IDX-072 IDX-073 IDX-074 IDX-111 IDX-112 IDX-116 IDX-117 IDX-118 MAN-061 MAN-064 */
 /* Backup sessions on the datastore: begin, dynamic indexes, blobs, finish, abort; each refusal with its text. */
+#define FX_BASE "/dev/shm"
 #include "store_fixture.h"
 
 #include <signal.h>
@@ -468,6 +469,36 @@ static void test_a_snapshot_becomes_visible_by_finish_alone(void **state)
     fx_stop(&f);
 }
 
+/* Changing system calls of one backup on a store with this sync level. */
+static long calls_of(enum pbr_store_sync sync)
+{
+    struct fx f;
+    fx_start(&f);
+    pbr_store_close(f.s);
+    fx_open_with(&f, (struct pbr_store_opts){ .sync = sync });
+    f.fault.nth = 100000;
+    fx_backup_ok(&f, "a", FX_TIME, seeds3, 3);
+    const long calls = 100000 - f.fault.nth;
+    fx_stop(&f);
+    return calls;
+}
+
+static void test_sync_levels_cost_what_they_say(void **state)
+{
+    (void)state;
+    struct fx f;
+    const long none = calls_of(PBR_STORE_SYNC_NONE);
+    CHECK_INT(calls_of(PBR_STORE_SYNC_FILE) - none, 3 * 2 + 1 + 2 * 2 + 2); /* chunks, index, two manifests, owner */
+    fx_start(&f);
+    pbr_store_close(f.s); /* the default: one sync of the file system */
+    const struct pbr_store_opts opts = { .fault = &f.fault };
+    CHECK_OK(pbr_store_open(&f.env, f.root, &opts, &f.s, diag));
+    f.fault.nth = 100000;
+    fx_backup_ok(&f, "a", FX_TIME, seeds3, 3);
+    CHECK_INT(100000 - f.fault.nth - none, 1);
+    fx_stop(&f);
+}
+
 static int64_t stat_of(const struct pbr_manifest *m, const char *key)
 {
     return json_integer_value(json_object_get(json_object_get(m->unprotected, "chunk_upload_stats"), key));
@@ -616,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_blobs_are_checked_and_replace_each_other),
         cmocka_unit_test(test_finish_refuses_with_the_originals_texts),
         cmocka_unit_test(test_a_snapshot_becomes_visible_by_finish_alone),
+        cmocka_unit_test(test_sync_levels_cost_what_they_say),
         cmocka_unit_test(test_finish_notes_what_was_uploaded),
         cmocka_unit_test(test_after_finish_only_blobs_are_taken),
         cmocka_unit_test(test_an_aborted_session_leaves_chunks_and_nothing_else),

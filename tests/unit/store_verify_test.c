@@ -151,6 +151,9 @@ static void test_damaged_indexes_are_found(void **state)
     flip(&f, DIR "root.pxar.didx", 0);
     check_one(&f, "root.pxar.didx", "IDX-015");
     flip(&f, DIR "root.pxar.didx", 0);
+    flip(&f, DIR "root.pxar.didx", 32); /* the checksum in the header, which no reader looks at */
+    check_one(&f, "root.pxar.didx", "IDX-010");
+    flip(&f, DIR "root.pxar.didx", 32);
     flip(&f, DIR "root.pxar.didx", 24); /* the time in the header is nobody's business */
     r = verify(&f, (struct pbr_verify_opts){ 0 });
     CHECK_U64(r.failed_snapshots, 0);
