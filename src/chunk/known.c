@@ -59,7 +59,7 @@ static int grow(struct pbr_known *k)
 
 int pbr_known_set(struct pbr_known *k, const uint8_t digest[PBR_DIGEST_LEN], uint32_t value)
 {
-    if (k->count >= k->capacity / 4 * 3) {
+    if (k->count >= k->capacity / 4 * 3 && !pbr_known_get(k, digest, NULL)) {
         const int rc = grow(k);
         if (rc < 0)
             return rc;

@@ -22,7 +22,7 @@ struct pbr_known {
 
 void pbr_known_init(struct pbr_known *k, const struct pbr_env *env);
 void pbr_known_release(struct pbr_known *k);
-/* Adds or overwrites. NOMEM leaves the map as it was. */
+/* Adds or overwrites; overwriting never fails. NOMEM leaves the map as it was. */
 PBR_MUST_USE int pbr_known_set(struct pbr_known *k, const uint8_t digest[PBR_DIGEST_LEN], uint32_t value);
 /* False if the digest is not in the map. ret_value may be NULL. */
 bool pbr_known_get(const struct pbr_known *k, const uint8_t digest[PBR_DIGEST_LEN], uint32_t *ret_value);

@@ -115,7 +115,7 @@ static void drop_call(struct pbr_srv_conn *c)
 void pbr_srv_conn_kill(struct pbr_srv_conn *c, bool reset)
 {
     c->state = PBR_CONN_DEAD;
-    c->reset = reset;
+    c->reset = c->reset || reset; /* a reset that was decided stays one */
 }
 
 void pbr_srv_conn_free(struct pbr_srv_conn *c)

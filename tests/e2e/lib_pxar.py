@@ -278,9 +278,8 @@ def extracted_by(nodes: dict[bytes, tree.Node], links: set[bytes], texts: list[b
         take = state[parent] if verdict is None else verdict
         if is_dir:
             state[path] = take
-            if state[parent] and verdict is not False:
-                made.add(path)
-        elif take:
+            take = state[parent] and verdict is not False  # EXT-024, EXT-025
+        if take:  # with the directories above it (EXT-026)
             parts = path.split(b"/")
             made |= {b"/".join(parts[:n]) for n in range(1, len(parts) + 1)}
     return made

@@ -201,7 +201,7 @@ static void test_bad_options_are_refused(void **state)
 
     make_store(&h);
     const struct pbr_server_store good = { "local", h.dir }, short_name = { "ab", h.dir },
-                                  none = { "local", "/nonexistent" };
+                                  none = { "local", "/proc/nonexistent" };
     const struct {
         struct pbr_server_opts opts;
         int rc;
@@ -216,7 +216,7 @@ static void test_bad_options_are_refused(void **state)
           PBR_E_CRYPTO },
         { { .stores = &good, .store_nr = 1, .listen = true, .listen_host = "localhost" },
           PBR_E_ARG },
-        { { .stores = &good, .store_nr = 1, .journal_path = "/nonexistent/j" }, PBR_E_NOENT },
+        { { .stores = &good, .store_nr = 1, .journal_path = "/proc/nonexistent/j" }, PBR_E_NOENT },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pbr_server *s = NULL;
