@@ -50,6 +50,8 @@ struct pbr_extract_note {
     int os_errno;
     bool incomplete; /* a file with part of its contents lies at this path */
     bool last;       /* extraction ends with this error */
+    bool has_off;
+    uint64_t off;    /* if has_off: position in the stream that the cause speaks of */
 };
 
 struct pbr_extract_stats {

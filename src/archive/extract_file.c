@@ -107,8 +107,11 @@ static int write_sparse(const struct pbr_target *t, struct output *out, struct p
  * archive readable [PXAR-244]; everything else ends extraction [EXT-090]. */
 static int content_failed(struct pbr_extract_run *run, const struct pbr_diag *diag)
 {
-    if (diag->rule && strcmp(diag->rule, "PXAR-243") == 0)
-        return pbr_extract_fail(run, (struct pbr_extract_note){ .incomplete = true },
+    if (diag->code == PBR_E_FORMAT && diag->rule && strcmp(diag->rule, "PXAR-243") == 0)
+        return pbr_extract_fail(run,
+                                (struct pbr_extract_note){ .incomplete = true,
+                                                           .has_off = diag->has_off,
+                                                           .off = diag->off },
                                 &(struct pbr_extract_cause){
                                     .code = diag->code, .rule = diag->rule, .text = diag->text });
     pbr_extract_broken_file(run, diag);

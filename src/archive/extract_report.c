@@ -103,6 +103,10 @@ static void strict_diag(struct pbr_extract_run *run, const struct pbr_extract_no
                       chain ? chain : note->cause);
     if (run->diag && note->os_errno)
         run->diag->os_errno = note->os_errno;
+    if (run->diag && note->has_off) {
+        run->diag->has_off = true;
+        run->diag->off = note->off;
+    }
     pbr_buf_release(&text);
 }
 

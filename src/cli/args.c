@@ -9,6 +9,7 @@
 struct value {
     const char *name;
     const struct pbr_opt *opt; /* NULL for a positional */
+    bool list;                 /* may be given more than once */
     const char **items;        /* borrowed texts */
     size_t nr;
     bool flag;
@@ -171,11 +172,14 @@ static int make_values(const struct pbr_env *env, const struct pbr_command *c, i
         pbr_args_free(a);
         return PBR_E_NOMEM;
     }
-    for (const struct pbr_pos *p = c->positionals; p && p->name; p++)
+    for (const struct pbr_pos *p = c->positionals; p && p->name; p++) {
+        a->values[a->nr].list = p->list;
         a->values[a->nr++].name = p->name;
+    }
     for (const struct pbr_opt *const *group = c->opts; group && *group; group++)
         for (const struct pbr_opt *o = *group; o->name; o++) {
             a->values[a->nr].opt = o;
+            a->values[a->nr].list = o->type == PBR_OPT_LIST;
             a->values[a->nr++].name = o->name;
         }
     for (size_t i = 0; i < a->nr; i++)
@@ -235,9 +239,8 @@ static int check_number(struct value *v, const char *text, struct pbr_diag *diag
 
 static int set_value(struct value *v, const char *text, struct pbr_diag *diag)
 {
-    const bool list = !v->opt || v->opt->type == PBR_OPT_LIST;
     int rc = PBR_OK;
-    if (v->nr > 0 && !list)
+    if (v->nr > 0 && !v->list)
         return refuse(diag, v->name, "duplicate parameter.");
     if (v->opt && v->opt->type == PBR_OPT_CHOICE)
         rc = check_choice(v->opt, text, diag);

@@ -81,6 +81,9 @@ PBR_MUST_USE int pbr_ticket_forget(struct pbr_cli *cli, const struct pbr_repo *r
 PBR_MUST_USE int pbr_key_load(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_crypt *ret, bool *ret_has,
                               struct pbr_diag *diag);
 
+/* --chunk-size of a backup, in bytes (cmd_backup.c). */
+PBR_MUST_USE int pbr_chunk_size_from(const struct pbr_args *args, uint64_t *ret, struct pbr_diag *diag);
+
 /* ---- embedded server (embed.c) ---- */
 
 /* A datastore in `dir` if there is none yet: where nothing is, or an empty directory. Says so in the log. */
@@ -100,10 +103,11 @@ pbr_command_fn pbr_cmd_backup, pbr_cmd_restore, pbr_cmd_list, pbr_cmd_snapshot_l
     pbr_cmd_snapshot_forget, pbr_cmd_catalog_dump, pbr_cmd_login, pbr_cmd_logout, pbr_cmd_version, pbr_cmd_status,
     pbr_cmd_prune, pbr_cmd_pxar_create, pbr_cmd_pxar_extract, pbr_cmd_pxar_list, pbr_cmd_pxar_dump,
     pbr_cmd_pxar_verify, pbr_cmd_serve, pbr_cmd_store_init, pbr_cmd_store_verify, pbr_cmd_store_gc,
-    pbr_cmd_store_stat, pbr_cmd_chunk, pbr_cmd_help;
+    pbr_cmd_store_stat, pbr_cmd_chunk, pbr_cmd_reuse_plan, pbr_cmd_help;
 
 extern const struct pbr_opt pbr_opts_backup[], pbr_opts_restore[], pbr_opts_prune[], pbr_opts_pxar_create[],
     pbr_opts_pxar_extract[], pbr_opts_pxar_payload[], pbr_opts_pxar_list[], pbr_opts_serve[], pbr_opts_store_verify[],
-    pbr_opts_store_gc[], pbr_opts_store_init[], pbr_opts_chunk[], pbr_opts_help[];
+    pbr_opts_store_gc[], pbr_opts_store_init[], pbr_opts_chunk[], pbr_opts_reuse_plan[],
+    pbr_opts_help[];
 
 #endif

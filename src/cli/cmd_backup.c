@@ -19,7 +19,8 @@ const struct pbr_opt pbr_opts_backup[] = {
     { .name = "backup-time", .type = PBR_OPT_NUMBER, .value = "EPOCH", .help = "time of the snapshot (default: now)", .min = 1,
       .max = 253402300799 },
     { .name = "change-detection-mode", .type = PBR_OPT_CHOICE, .value = "MODE",
-      .help = "legacy: one archive and a catalog; data: metadata and payload apart (default legacy)",
+      .help = "legacy: one archive and a catalog; data: metadata and payload apart; "
+              "metadata: the same, unchanged files keep the previous payload (default legacy)",
       .choices = (const char *const[]){ "legacy", "data", "metadata", NULL } },
     { .name = "chunk-size", .type = PBR_OPT_NUMBER, .value = "KIB", .help = "average chunk size, a power of two (default 4096)",
       .min = 64, .max = 4096 },
@@ -38,7 +39,7 @@ const struct pbr_opt pbr_opts_backup[] = {
     { 0 },
 };
 
-static int take_chunk_size(const struct pbr_args *args, uint64_t *ret, struct pbr_diag *diag)
+int pbr_chunk_size_from(const struct pbr_args *args, uint64_t *ret, struct pbr_diag *diag)
 {
     const uint64_t bytes = pbr_args_number(args, "chunk-size", 4096) * 1024;
     if (bytes & (bytes - 1))
@@ -135,6 +136,8 @@ static json_t *archive_json(const struct pbr_backup_archive *a)
         json_object_set_new(o, "files", json_integer((json_int_t)c->files));
         json_object_set_new(o, "entries", json_integer((json_int_t)entries));
         json_object_set_new(o, "file_bytes", json_integer((json_int_t)c->file_bytes));
+        json_object_set_new(o, "reused_files", json_integer((json_int_t)c->reused_files));
+        json_object_set_new(o, "reused_bytes", json_integer((json_int_t)c->reused_bytes));
     }
     return o;
 }
@@ -185,9 +188,6 @@ static int take_options(struct pbr_cli *cli, const struct pbr_args *args, struct
     o->mode = !mode || strcmp(mode, "legacy") == 0 ? PBR_MODE_LEGACY
               : strcmp(mode, "data") == 0          ? PBR_MODE_DATA
                                                    : PBR_MODE_METADATA;
-    if (o->mode == PBR_MODE_METADATA)
-        return pbr_fail_at(diag, PBR_E_UNSUPPORTED, "CLI-040",
-                           "--change-detection-mode metadata is not part of this version: use data");
     o->dry_run = pbr_args_bool(args, "dry-run");
     o->no_cache = pbr_args_bool(args, "no-cache");
     o->workers = (unsigned)pbr_args_number(args, "workers", 0);
@@ -199,7 +199,7 @@ static int take_options(struct pbr_cli *cli, const struct pbr_args *args, struct
     o->create.entries_max = pbr_args_number(args, "entries-max", 0);
     o->progress = show_progress;
     o->progress_ctx = cli;
-    int rc = take_chunk_size(args, &o->chunk_size, diag);
+    int rc = pbr_chunk_size_from(args, &o->chunk_size, diag);
     if (rc == PBR_OK)
         rc = pbr_namespace(args, &o->ns, diag);
     if (rc == PBR_OK)

@@ -117,6 +117,14 @@ const struct pbr_command pbr_commands[] = {
       .opts = GROUPS(pbr_opts_chunk, pbr_opts_output),
       .run = pbr_cmd_chunk,
       .own = true },
+    { .path = "reuse plan",
+      .summary = "show what a backup in metadata mode would re-use",
+      .details = "Archives the directory as such a backup does, with a previous metadata archive and payload index from files and "
+                 "without a server: payload references, injected chunks, where cuts are suggested, and the counters of the summary.",
+      .positionals = POS({ .name = "source", .help = "directory" }),
+      .opts = GROUPS(pbr_opts_reuse_plan, pbr_opts_output),
+      .run = pbr_cmd_reuse_plan,
+      .own = true },
     { .path = "serve",
       .summary = "run the mock server on a datastore directory",
       .details = "Speaks the backup and reader protocols and the REST calls that clients need, to this and to any other client. "

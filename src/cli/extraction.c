@@ -81,16 +81,19 @@ static void on_note(void *ctx, const struct pbr_extract_note *note)
 {
     struct pbr_extraction *x = ctx;
     struct pbr_buf text;
+    char rule[32] = "";
     if (note->last && note->level == PBR_EXTRACT_ERROR)
         return; /* it comes back as the command's own error */
     pbr_buf_init(&text, &x->cli->env, NOTE_MAX);
+    if (note->rule)
+        (void)snprintf(rule, sizeof(rule), " (rule %s)", note->rule);
     if (pbr_extract_note_text(note, true, &text) == PBR_OK && pbr_buf_cstr(&text))
         pbr_log(&x->cli->env,
                 note->level == PBR_EXTRACT_ERROR  ? PBR_LOG_ERROR
                 : note->level == PBR_EXTRACT_WARN ? PBR_LOG_WARN
                                                   : PBR_LOG_INFO,
-                note->level == PBR_EXTRACT_ERROR ? "error: %s%s" : "%s%s", (const char *)text.ptr,
-                note->incomplete ? " (the file is incomplete)" : "");
+                note->level == PBR_EXTRACT_ERROR ? "error: %s%s%s" : "%s%s%s", (const char *)text.ptr,
+                note->incomplete ? " (the file is incomplete)" : "", rule);
     pbr_buf_release(&text);
 }
 
@@ -101,9 +104,8 @@ static int on_progress(void *ctx, const struct pbr_extract_stats *so_far)
     return PBR_OK;
 }
 
-static int on_prelude(void *ctx, struct pbr_span prelude, struct pbr_diag *diag)
+static int write_prelude(const struct pbr_extraction *x, struct pbr_span prelude, struct pbr_diag *diag)
 {
-    struct pbr_extraction *x = ctx;
     const char *path = pbr_args_text(x->args, "prelude-target");
     if (!path)
         return PBR_OK;
@@ -115,20 +117,29 @@ static int on_prelude(void *ctx, struct pbr_span prelude, struct pbr_diag *diag)
     return pbr_extract_prelude_to_file(path, overwrite, prelude, diag);
 }
 
+/* Comes once, before anything is extracted: the archive is one, so the target may be made now (EXT-012). */
+static int on_prelude(void *ctx, struct pbr_span prelude, struct pbr_diag *diag)
+{
+    struct pbr_extraction *x = ctx;
+    int rc = write_prelude(x, prelude, diag);
+    if (rc == PBR_OK && !x->opened)
+        rc = pbr_target_fs_open(&x->cli->env, x->target, &x->root, diag);
+    x->opened = x->opened || rc == PBR_OK;
+    return rc;
+}
+
 int pbr_extraction_run(struct pbr_extraction *x, struct pbr_stream *archive, struct pbr_stream *payload,
                        struct pbr_extract_stats *ret, struct pbr_diag *diag)
 {
     struct pbr_pattern_list patterns;
     struct pbr_reader *reader = NULL;
-    struct pbr_target target = { 0 };
     const bool all = pbr_args_bool(x->args, "overwrite");
     *ret = (struct pbr_extract_stats){ 0 };
     pbr_pattern_list_init(&patterns, &x->cli->env);
     int rc = take_patterns(x, x->has_files_from, &patterns, diag);
     if (rc == PBR_OK)
         rc = pbr_reader_open(&x->cli->env, archive, payload, &reader, diag);
-    const bool opened = rc == PBR_OK && (rc = pbr_target_fs_open(&x->cli->env, x->target, &target, diag)) == PBR_OK;
-    if (opened) {
+    if (rc == PBR_OK) {
         const struct pbr_extract_opts opts = {
             .patterns = patterns.nr ? &patterns : NULL,
             .allow_existing_dirs = pbr_args_bool(x->args, "allow-existing-dirs"),
@@ -143,9 +154,10 @@ int pbr_extraction_run(struct pbr_extraction *x, struct pbr_stream *archive, str
             .prelude = on_prelude,
             .ctx = x,
         };
-        rc = pbr_extract(&x->cli->env, reader, &target, &opts, ret, diag);
-        pbr_target_close(&target);
+        rc = pbr_extract(&x->cli->env, reader, &x->root, &opts, ret, diag);
     }
+    if (x->opened)
+        pbr_target_close(&x->root);
     pbr_progress_clear();
     pbr_reader_free(reader);
     pbr_pattern_list_release(&patterns);

@@ -15,6 +15,8 @@ struct pbr_extraction {
     uint64_t without;      /* feature flags that options took away */
     uint64_t total;        /* archive bytes, for the progress line; 0 = unknown */
     const char *what;      /* progress: name of the archive */
+    struct pbr_target root; /* of pbr_extraction_run: the target directory, once it is `opened` */
+    bool opened;
 };
 
 /* --allow-existing-dirs and the overwrite family, --pattern, --files-from (where the command has it), --prelude-target. */

@@ -70,7 +70,9 @@ static int run(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag *diag
 }
 
 /* The embedded server of a dir: repository ends its sessions, which removes the unfinished snapshot; a remote server does
- * that when the connection ends. A second signal does not wait. */
+ * that when the connection ends. A second signal does not wait, and nobody waits for a source that gives nothing. */
+enum { GRACE_S = 2 };
+
 static struct pbr_cli *interrupted_cli;
 static volatile sig_atomic_t interrupted;
 
@@ -83,7 +85,14 @@ static void on_interrupt(int signo)
     if (interrupted || !interrupted_cli->embedded)
         _exit(130);
     interrupted = 1;
+    (void)alarm(GRACE_S);
     pbr_embedded_interrupt(interrupted_cli->embedded);
+}
+
+static void on_alarm(int signo)
+{
+    (void)signo;
+    _exit(130);
 }
 
 int main(int argc, char **argv)
@@ -92,11 +101,13 @@ int main(int argc, char **argv)
     struct pbr_diag diag = { 0 };
     const struct sigaction ignore = { .sa_handler = SIG_IGN };
     const struct sigaction interrupt = { .sa_handler = on_interrupt };
+    const struct sigaction expired = { .sa_handler = on_alarm };
     (void)setlocale(LC_CTYPE, ""); /* tables with box characters; everything else stays in the C locale */
     (void)sigaction(SIGPIPE, &ignore, NULL);
     interrupted_cli = &cli;
     (void)sigaction(SIGINT, &interrupt, NULL);
     (void)sigaction(SIGTERM, &interrupt, NULL);
+    (void)sigaction(SIGALRM, &expired, NULL);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     cli.env = pbr_sys_env(pbr_cli_log, &cli);
     cli.stderr_tty = isatty(STDERR_FILENO) != 0;

@@ -4,6 +4,8 @@
 #define PBR_CLIENT_BACKUP_INT_H
 
 #include "client/backup.h"
+#include "client/fetch.h"
+#include "client/reference.h"
 #include "format/catalog.h"
 
 struct pbr_backup_run {
@@ -40,6 +42,20 @@ void pbr_backup_stream_release(struct pbr_backup_stream *s);
 /* Last chunk out, everything acknowledged, summary lines, index closed, manifest entry. */
 PBR_MUST_USE int pbr_backup_stream_finish(struct pbr_backup_stream *s, const struct pbr_create_stats *create,
                                           struct pbr_diag *diag);
+
+/* The previous snapshot of an archive in metadata mode; ref is NULL if nothing can be re-used. */
+struct pbr_backup_reference {
+    struct pbr_reference *ref;
+    struct pbr_link *reader;
+    struct pbr_fetched_index meta, payload;
+    struct pbr_source source; /* the metadata archive, over reader */
+    bool has_source;
+};
+
+/* Nothing to do but in metadata mode with a previous manifest. To be closed after failures too. */
+PBR_MUST_USE int pbr_backup_reference_open(struct pbr_backup_run *run, const char *base,
+                                           struct pbr_backup_reference *ret, struct pbr_diag *diag);
+void pbr_backup_reference_close(struct pbr_backup_reference *r);
 
 PBR_MUST_USE int pbr_backup_pxar(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd,
                                  struct pbr_diag *diag);

@@ -20,6 +20,7 @@ struct walk {
     const char *archive;
     struct pbr_chunk_stream *payload; /* split only */
     struct pbr_pcat_writer *catalog;  /* legacy only */
+    struct pbr_reference *reference;  /* metadata mode with something to re-use */
 };
 
 static int on_entry(void *ctx, struct pbr_span path, struct pbr_diag *diag)
@@ -37,6 +38,19 @@ static int on_suggest(void *ctx, uint64_t payload_pos, struct pbr_diag *diag)
 {
     struct walk *w = ctx;
     return pbr_chunk_stream_suggest(w->payload, payload_pos, diag);
+}
+
+static int on_decide(void *ctx, struct pbr_create *cr, const struct pbr_create_entry *entry,
+                     struct pbr_create_plan *ret, struct pbr_diag *diag)
+{
+    struct walk *w = ctx;
+    return pbr_reference_decide(w->reference, cr, entry, ret, diag);
+}
+
+static int on_flush(void *ctx, struct pbr_create *cr, struct pbr_diag *diag)
+{
+    struct walk *w = ctx;
+    return pbr_reference_flush(w->reference, cr, diag);
 }
 
 static int on_cat_dir_start(void *ctx, struct pbr_span name, struct pbr_diag *diag)
@@ -68,6 +82,10 @@ static struct pbr_create_opts with_hooks(struct walk *w)
     opts.hooks.entry = on_entry;
     if (w->payload)
         opts.hooks.suggest = on_suggest;
+    if (w->reference) {
+        opts.hooks.decide = on_decide;
+        opts.hooks.flush = on_flush;
+    }
     if (w->catalog) {
         opts.hooks.cat_dir_start = on_cat_dir_start;
         opts.hooks.cat_dir_end = on_cat_dir_end;
@@ -143,19 +161,29 @@ static int backup_split(struct pbr_backup_run *run, const struct pbr_backup_spec
 {
     char meta_name[PBR_ARCHIVE_NAME_MAX + 1], payload_name[PBR_ARCHIVE_NAME_MAX + 1];
     struct pbr_backup_stream meta = { 0 }, payload = { 0 };
+    struct pbr_backup_reference previous;
     struct pbr_create_stats stats;
     const struct pbr_chunk_stream_opts meta_opts = { .avg = run->opts->chunk_size };
     const struct pbr_chunk_stream_opts payload_opts = { .avg = run->opts->chunk_size, .payload = true };
     (void)snprintf(meta_name, sizeof(meta_name), "%s.mpxar.didx", spec->base);
     (void)snprintf(payload_name, sizeof(payload_name), "%s.ppxar.didx", spec->base);
-    int rc = pbr_backup_stream_open(run, &payload, payload_name, &payload_opts, 0, true, diag);
+    int rc = pbr_backup_reference_open(run, spec->base, &previous, diag);
+    if (rc == PBR_OK)
+        rc = pbr_backup_stream_open(run, &payload, payload_name, &payload_opts, 0, true, diag);
     if (rc == PBR_OK)
         rc = pbr_backup_stream_open(run, &meta, meta_name, &meta_opts, 0, true, diag);
     if (rc == PBR_OK) {
-        struct walk w = { .run = run, .archive = payload_name, .payload = payload.chunks };
+        struct walk w = {
+            .run = run, .archive = payload_name, .payload = payload.chunks, .reference = previous.ref
+        };
+        if (previous.ref)
+            pbr_reference_set_payload(previous.ref, payload.chunks);
         const struct pbr_create_opts create = with_hooks(&w);
         rc = pbr_create(run->env, fd, spec->path, &meta.sink, &payload.sink, &create, &stats, diag);
     }
+    if (rc == PBR_OK && previous.ref)
+        pbr_reference_log_summary(previous.ref);
+    pbr_backup_reference_close(&previous);
     if (rc == PBR_OK) /* the payload half comes first in the manifest (MAN-034) */
         rc = pbr_backup_stream_finish(&payload, &stats, diag);
     if (rc == PBR_OK)

@@ -85,8 +85,8 @@ static bool parse_server(struct pbr_span s, struct pbr_repo *r)
     const uint8_t *colon = last_of(s, ':');
     const uint8_t *bracket = last_of(s, ']');
     uint64_t port;
-    if (colon && (!bracket || colon > bracket) && pbr_parse_u64(pbr_span(colon + 1, s.len - (size_t)(colon - s.ptr) - 1), 0, 65535, &port) &&
-        s.len - (size_t)(colon - s.ptr) - 1 <= 5) {
+    const struct pbr_span digits = colon ? pbr_span_sub(s, (size_t)(colon - s.ptr) + 1, s.len) : pbr_span(NULL, 0);
+    if (colon && (!bracket || colon > bracket) && digits.len <= 5 && pbr_parse_u64(digits, 0, 65535, &port)) {
         r->port = (uint16_t)port;
         s.len = (size_t)(colon - s.ptr);
         if (port == 0)
@@ -145,9 +145,9 @@ int pbr_repo_from_parts(const char *auth_id, const char *server, uint16_t port, 
     }
     if (auth_id[0] && !pbr_repo_is_auth_id(pbr_span_str(auth_id)))
         return pbr_fail_at(diag, PBR_E_ARG, "API-020", "'%s' is not a user or token id", auth_id);
-    if (server[0] && !is_host(pbr_span_str(server)))
+    if (server[0] && (!is_host(pbr_span_str(server)) || strlen(server) >= sizeof(r.host)))
         return pbr_fail_at(diag, PBR_E_ARG, "API-023", "'%s' is not a server name or address", server);
-    if (!pbr_name_is_safe_id(pbr_span_str(store)))
+    if (!pbr_name_is_safe_id(pbr_span_str(store)) || strlen(store) > PBR_REPO_MAX)
         return pbr_fail_at(diag, PBR_E_ARG, "API-023", "'%s' is not a datastore name", store);
     (void)snprintf(r.auth_id, sizeof(r.auth_id), "%s", auth_id);
     (void)snprintf(r.host, sizeof(r.host), "%s", server);

@@ -118,6 +118,8 @@ int pbr_session_manifest(const struct pbr_env *env, struct pbr_link *link, enum 
         return rc;
     }
     rc = pbr_manifest_parse(&m, env, pbr_buf_span(&json), diag);
+    if (rc < 0)
+        pbr_diag_context(diag, "index.json.blob");
     if (rc == PBR_OK) {
         rc = check_key(&m, crypt, diag);
         if (rc < 0)

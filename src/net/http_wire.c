@@ -199,8 +199,9 @@ static int read_more(struct pbr_http *http, struct pbr_pipe *pipe, struct pbr_bu
     uint8_t *room;
     size_t n;
     unsigned want;
-    if (pbr_buf_reserve(in, 4096, &room) < 0)
-        return pbr_fail_at(diag, PBR_E_LIMIT, NULL, "answer to the upgrade request is too long");
+    const int reserved = pbr_buf_reserve(in, 4096, &room);
+    if (reserved < 0)
+        return pbr_fail_at(diag, reserved, NULL, "cannot hold %zu bytes of an answer", in->len + 4096);
     for (;;) {
         int rc = pipe->read(pipe->ctx, room, 4096, &n, &want, diag);
         if (rc < 0)

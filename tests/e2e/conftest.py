@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 from support import GOLDEN, Client, Repo, Server, remove_tree
 
 
@@ -18,6 +21,15 @@ def tmp_path() -> Iterator[Path]:
     yield path
     if not os.environ.get("PBSREF_KEEP"):
         remove_tree(path)
+
+
+@pytest.fixture
+def memory_path() -> Iterator[Path]:
+    """A directory in memory, for datastores with all their 65,536 directories."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    path = Path(tempfile.mkdtemp(prefix="pbsref-e2e-", dir=base))
+    yield path
+    remove_tree(path)
 
 
 @pytest.fixture
@@ -80,23 +92,57 @@ def dir_repo(make_store: Callable[..., Path], make_client: Callable[..., Client]
     return Repo(make_client(PBS_REPOSITORY=f"dir:{store}"), store)
 
 
+@pytest.fixture
+def open_repo(make_server: Callable[..., Server], make_client: Callable[..., Client]) -> Callable[[str, Path], Repo]:
+    """A datastore that exists, through a server ("tls") or as a directory ("dir")."""
+
+    def open_one(how: str, store: Path) -> Repo:
+        if how == "dir":
+            return Repo(make_client(PBS_REPOSITORY=f"dir:{store}"), store)
+        server = make_server(store=store)
+        return Repo(make_client(server), store, server)
+
+    return open_one
+
+
 @pytest.fixture(params=["tls", "dir"])
-def repo(request: pytest.FixtureRequest) -> Repo:
-    """Both ways to a datastore."""
-    if request.param == "dir":
-        return request.getfixturevalue("dir_repo")
-    server = request.getfixturevalue("pbs_server")
-    return Repo(request.getfixturevalue("client"), server.store, server)
+def repo(request: pytest.FixtureRequest, make_store: Callable[..., Path], open_repo: Callable[[str, Path], Repo]) -> Repo:
+    """An empty datastore, both ways."""
+    return open_repo(request.param, make_store())
+
+
+@pytest.fixture(scope="session")
+def session_path() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="pbsref-e2e-session-"))
+    yield path
+    remove_tree(path)
 
 
 @pytest.fixture
-def golden_store(tmp_path: Path) -> Path:
-    """The golden datastore, unpacked."""
-    import tarfile
+def prebuilt(session_path: Path, tmp_path: Path) -> Callable[[str, Callable[[Path, Client], None]], Path]:
+    """Copies what `build(folder, client)` made once in this session to the test's directory; `client` fills folder/store1."""
 
-    import zstandard
-    target = tmp_path / "gold"
-    with open(GOLDEN / "datastore" / "datastore.tar.zst", "rb") as f, \
-            zstandard.ZstdDecompressor().stream_reader(f) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
-        tar.extractall(target)
-    return target
+    def get(name: str, build: Callable[[Path, Client], None]) -> Path:
+        folder = session_path / name
+        if not folder.exists():
+            folder.mkdir()
+            Client(session_path / f"{name}-home").ok("store", "init", "--lazy", folder / "store1")
+            server = Server(session_path / f"{name}-server", folder / "store1")
+            build(folder, Client(session_path / f"{name}-home", **server.environment()))
+            server.stop()
+        subprocess.run(["cp", "-a", f"{folder}/.", str(tmp_path)], check=True)
+        return tmp_path / "store1"
+
+    return get
+
+
+@pytest.fixture
+def golden_store(session_path: Path, tmp_path: Path) -> Path:
+    """The golden datastore, unpacked."""
+    unpacked = session_path / "gold"
+    if not unpacked.exists():
+        with open(GOLDEN / "datastore" / "datastore.tar.zst", "rb") as f, \
+                zstandard.ZstdDecompressor().stream_reader(f) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
+            tar.extractall(unpacked)
+    subprocess.run(["cp", "-a", str(unpacked), str(tmp_path / "gold")], check=True)
+    return tmp_path / "gold"

@@ -38,7 +38,7 @@ class Result:
     """What a run of the program came to."""
 
     def __init__(self, args: list[str], done: subprocess.CompletedProcess[bytes]):
-        self.args, self.code, self.raw = args, done.returncode, done.stdout
+        self.args, self.code, self.raw = args, done.returncode, done.stdout or b""
         self.err = done.stderr.decode("utf-8", "backslashreplace")
         self.lines = self.err.splitlines()
 
@@ -76,8 +76,8 @@ def environment(**more: str) -> dict[str, str]:
 def pbsref(*args: object, env: dict[str, str] | None = None, timeout: float = 60, **more: Any) -> Result:
     """Runs the program; it may neither hang nor die of a signal nor of a sanitizer's finding."""
     words = [os.fsdecode(a) if isinstance(a, (bytes, Path)) else str(a) for a in args]
-    done = subprocess.run([PBSREF, *words], capture_output=True, timeout=timeout,
-                          env=environment(**(env or {})), **more)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    done = subprocess.run([PBSREF, *words], timeout=timeout, env=environment(**(env or {})), **streams)
     result = Result(words, done)
     assert result.code in (OK, FAILED, USAGE, MALFORMED, PARTIAL), result
     assert "Sanitizer" not in result.err and "runtime error" not in result.err, result

@@ -10,7 +10,6 @@ import importlib
 import json
 import os
 import random
-import shutil
 import signal
 import stat
 import struct
@@ -331,6 +330,8 @@ def small_tree(path: Path, seed: int = 1, entries: int = 60) -> Path:
 def remove_tree(path: Path) -> None:
     """Removes a directory with whatever a restore may have made: immutable files, unreadable directories."""
     for folder, dirs, files in os.walk(path):
+        if ".chunks" in dirs:
+            dirs.remove(".chunks")  # may have 65,536 directories, none of them odd
         for name in [*dirs, *files]:
             full = os.path.join(folder, name)
             mode = os.lstat(full).st_mode
@@ -338,7 +339,7 @@ def remove_tree(path: Path) -> None:
                 os.chmod(full, 0o700) if mode & 0o700 != 0o700 else None
             if ROOT_USER and (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 clear_flags(full)
-    shutil.rmtree(path)
+    subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
 def clear_flags(path: str) -> None:

@@ -17,18 +17,21 @@ from support import (T0, Client, Repo, Server, assert_holds, assert_sound, chunk
 SNAPSHOT = "host/box/2023-11-14T22:13:20Z"
 
 
-@pytest.fixture
-def filled(repo: Repo, tmp_path: Path) -> Repo:
-    tree = small_tree(tmp_path / "source", entries=10)
-    (tmp_path / "conf").write_bytes(b"x\n")
-    (tmp_path / "image").write_bytes(noise(1, 1536))
+def build_three(folder: Path, client: Client) -> None:
+    tree = small_tree(folder / "source", entries=10)
+    (folder / "conf").write_bytes(b"x\n")
+    (folder / "image").write_bytes(noise(1, 1536))
     for i, group in enumerate(("box", "box", "another")):
-        repo.client.backup(f"root.pxar:{tree}", f"etc.conf:{tmp_path / 'conf'}", f"disk.img:{tmp_path / 'image'}", group=group,
-                           at=T0 + 100 * i, mode=("legacy", "data", "legacy")[i])
-    assert_sound(repo.store, snapshots=3)
-    for snapshot in snapshots_of(repo.store):
-        assert_holds(repo.store, snapshot, "root.pxar", tree)
-    return repo
+        client.backup(f"root.pxar:{tree}", f"etc.conf:{folder / 'conf'}", f"disk.img:{folder / 'image'}", group=group,
+                      at=T0 + 100 * i, mode=("legacy", "data", "legacy")[i])
+    assert_sound(folder / "store1", snapshots=3)
+    for snapshot in snapshots_of(folder / "store1"):
+        assert_holds(folder / "store1", snapshot, "root.pxar", tree)
+
+
+@pytest.fixture(params=["tls", "dir"])
+def filled(request: pytest.FixtureRequest, prebuilt: Callable[..., Path], open_repo: Callable[[str, Path], Repo]) -> Repo:
+    return open_repo(request.param, prebuilt("three", build_three))
 
 
 def sizes_of(store: Path, snapshot: str) -> dict[str, int]:

@@ -6,29 +6,32 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import (ROOT_USER, T0, Repo, assert_holds, assert_same, assert_sound, noise, oracle_store, small_tree,
+from support import (ROOT_USER, T0, Client, Repo, assert_holds, assert_same, assert_sound, noise, oracle_store, small_tree,
                      snapshots_of, stored_bytes)
 
 SNAPSHOT = "host/box/2023-11-14T22:13:20Z"
 CONF = b"key: value\n"
 
 
-@pytest.fixture
-def filled(repo: Repo, tmp_path: Path) -> Repo:
+def build_box(folder: Path, client: Client) -> None:
     """One legacy snapshot of tree, image and conf, and a newer one of another tree in split form."""
-    source = small_tree(tmp_path / "source", 7)
-    (tmp_path / "conf").write_bytes(CONF)
-    (tmp_path / "image").write_bytes(noise(3, 100_000))
-    repo.client.backup(f"root.pxar:{source}", f"etc.conf:{tmp_path / 'conf'}", f"disk.img:{tmp_path / 'image'}")
-    newer = small_tree(tmp_path / "newer", 8)
-    repo.client.backup(f"root.pxar:{newer}", mode="data", at=T0 + 100)
-    assert_sound(repo.store, snapshots=2)
-    assert_holds(repo.store, SNAPSHOT, "root.pxar", source)
-    assert_holds(repo.store, "host/box/latest", "root.pxar", newer)
-    return repo
+    source, newer = small_tree(folder / "source", 7), small_tree(folder / "newer", 8)
+    (folder / "conf").write_bytes(CONF)
+    (folder / "image").write_bytes(noise(3, 100_000))
+    client.backup(f"root.pxar:{source}", f"etc.conf:{folder / 'conf'}", f"disk.img:{folder / 'image'}")
+    client.backup(f"root.pxar:{newer}", mode="data", at=T0 + 100)
+    assert_sound(folder / "store1", snapshots=2)
+    assert_holds(folder / "store1", SNAPSHOT, "root.pxar", source)
+    assert_holds(folder / "store1", "host/box/latest", "root.pxar", newer)
+
+
+@pytest.fixture(params=["tls", "dir"])
+def filled(request: pytest.FixtureRequest, prebuilt: Callable[..., Path], open_repo: Callable[[str, Path], Repo]) -> Repo:
+    return open_repo(request.param, prebuilt("box", build_box))
 
 
 def names(path: Path) -> list[str]:

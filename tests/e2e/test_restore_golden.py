@@ -30,12 +30,8 @@ needs_root = pytest.mark.skipif(not ROOT_USER, reason="owners and devices need r
 
 
 @pytest.fixture(params=["tls", "dir"])
-def gold(request: pytest.FixtureRequest, golden_store: Path, make_client: Callable[..., Client],
-         make_server: Callable[..., Server]) -> Repo:
-    if request.param == "dir":
-        return Repo(make_client(PBS_REPOSITORY=f"dir:{golden_store}"), golden_store)
-    server = make_server(store=golden_store)
-    return Repo(make_client(server), golden_store, server)
+def gold(request: pytest.FixtureRequest, golden_store: Path, open_repo: Callable[[str, Path], Repo]) -> Repo:
+    return open_repo(request.param, golden_store)
 
 
 def golden_json(name: str) -> Any:

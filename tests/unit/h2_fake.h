@@ -85,6 +85,7 @@ struct fake {
     nghttp2_session *session;
     void (*handler)(struct fake *f, struct fake_stream *st); /* once per complete request */
     void (*opened)(struct fake *f, struct fake_stream *st);  /* header list complete; may be NULL */
+    void (*idle)(struct fake *f); /* on the thread, when nothing came for 2 ms; may be NULL */
     void *ctx;
     struct fake_stream *streams; /* newest first */
     size_t request_nr, open_nr, open_max;
@@ -280,7 +281,7 @@ static inline bool fake_pump(struct fake *f)
         f->out += n;
         f->out_len -= (size_t)n;
     }
-    if (f->close_after_send && f->out_len == 0)
+    if (f->close_after_send && f->out_len == 0 && !nghttp2_session_want_write(f->session))
         fake_close(f);
     return f->fd >= 0;
 }
@@ -291,7 +292,8 @@ static inline void *fake_thread(void *ctx)
     struct pollfd p[2] = { { .fd = f->fd, .events = POLLIN }, { .fd = f->stop[0], .events = POLLIN } };
     while (fake_pump(f) && !(p[1].revents & POLLIN)) {
         p[0].events = (short)(f->out_len ? POLLIN | POLLOUT : POLLIN);
-        poll(p, 2, 1000);
+        if (poll(p, 2, f->idle ? 2 : 1000) == 0 && f->idle)
+            f->idle(f);
         if (p[0].revents & (POLLHUP | POLLERR) && !(p[0].revents & POLLIN))
             break;
     }

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT */
+/* covers: CDM-040 CDM-042 CDM-047 CDM-048 CDM-049 CDM-055 CDM-056 CDM-057 CDM-058 CDM-059 CDM-060 CDM-061 CDM-062 CDM-065 CDM-066 CDM-067 CDM-068 CDM-069 CDM-070 CDM-071 CDM-072 CDM-075 CDM-076 CDM-077 CDM-078 CDM-079 CDM-081 CDM-084 CDM-090 CDM-091 CDM-092 CDM-094 CDM-111 CDM-112 CDM-113 CDM-132 CDM-140 CDM-143 CDM-144 CDM-145 CDM-160 CDM-161 CDM-162 CDM-163 CDM-165 CDM-166 CDM-167 CDM-168 CDM-169 */
+/* The worked scenarios of section 13 of spec/change-detection.md. */
+#include "detect_world.h"
+
+#define NR(a) (sizeof(a) / sizeof((a)[0]))
+#define FILE_(n, s) { .kind = PBR_REUSE_FILE, .name = (n), .size = (s) }
+#define TOUCHED(n, s) { .kind = PBR_REUSE_FILE, .name = (n), .size = (s), .mtime = 1 }
+#define LINKED(n, s, i) { .kind = PBR_REUSE_FILE, .name = (n), .size = (s), .ino = (i) }
+#define DIR_(n) { .kind = PBR_REUSE_DIR, .name = (n) }
+#define END_(n) { .kind = PBR_REUSE_DIR_END, .name = (n) }
+#define OTHER(n) { .kind = PBR_REUSE_OTHER, .name = (n) }
+#define ALL_WAIT 1000
+
+struct want {
+    const char *refs;       /* "name@offset name->link ..." */
+    const char *injections; /* "boundary:bytes:chunks ..." */
+    uint64_t reused_files, reused_size, reencoded_files, reencoded_size, hardlinks, padding, partial;
+};
+
+static void describe(const struct world *w, char *refs, char *injections, size_t cap)
+{
+    size_t at = 0;
+    refs[0] = injections[0] = 0;
+    for (size_t i = 0; i < w->written_nr; i++) {
+        const struct written *x = &w->written[i];
+        at += (size_t)(x->link ? snprintf(refs + at, cap - at, "%s%s->", at ? " " : "", x->item->name)
+                               : snprintf(refs + at, cap - at, "%s%s@%" PRIu64, at ? " " : "", x->item->name, x->off));
+    }
+    at = 0;
+    for (size_t i = 0; i < w->injection_nr; i++)
+        at += (size_t)snprintf(injections + at, cap - at, "%s%" PRIu64 ":%" PRIu64 ":%" PRIu64, at ? " " : "",
+                               w->injections[i].boundary, w->injections[i].bytes, w->injections[i].nr);
+}
+
+static void check(struct world *w, const struct want *want)
+{
+    char refs[2048], injections[2048];
+    describe(w, refs, injections, sizeof(refs));
+    CHECK_STR(refs, want->refs);
+    CHECK_STR(injections, want->injections);
+    CHECK_U64(w->counts.reused_files, want->reused_files);
+    CHECK_U64(w->counts.reused_size, want->reused_size);
+    CHECK_U64(w->counts.reencoded_files, want->reencoded_files);
+    CHECK_U64(w->counts.reencoded_size, want->reencoded_size);
+    CHECK_U64(w->counts.hardlinks, want->hardlinks);
+    CHECK_U64(pbr_reuse_padding(&w->counts), want->padding);
+    CHECK_U64(w->counts.partial, want->partial);
+}
+
+struct scene {
+    const uint64_t *ends;
+    size_t end_nr;
+    const struct previous_item *previous;
+    size_t previous_nr;
+};
+
+static void play(const struct scene *s, const struct item *items, size_t nr, uint64_t cache_max, const struct want *want)
+{
+    struct world *w = world_new();
+    world_index(w, s->ends, NULL, s->end_nr);
+    w->previous = s->previous;
+    w->previous_nr = s->previous_nr;
+    CHECK_INT(world_run(w, items, nr, cache_max), PBR_OK);
+    check(w, want);
+    world_free_all(w);
+}
+
+/* ---- tree T ---- */
+
+static const uint64_t T_ENDS[] = { 100032, 150048, 350380, 384264, 426692, 474444, 594914, 621613, 689636, 722170, 766717, 830444 };
+static const struct previous_item T_PREVIOUS[] = {
+    { .name = "a.bin", .off = 16, .size = 100000 },      { .name = "b.bin", .off = 100032, .size = 50000 },
+    { .name = "dir", .dir = true },                      { .name = "dir/c.txt", .off = 150048, .size = 300 },
+    { .name = "dir/d.bin", .off = 150364, .size = 200000 }, { .name = "dir/empty", .off = 350380, .size = 0 },
+    { .name = "e.bin", .off = 350396, .size = 400000 },  { .name = "z.bin", .off = 750412, .size = 80000 },
+};
+static const struct scene T = { T_ENDS, NR(T_ENDS), T_PREVIOUS, NR(T_PREVIOUS) };
+#define T_DIR(d) DIR_(d), FILE_(d "/c.txt", 300), FILE_(d "/d.bin", 200000), FILE_(d "/empty", 0), END_(d)
+static const struct item T_SAME[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir"), FILE_("e.bin", 400000),
+                                      OTHER("lnk"), FILE_("z.bin", 80000) };
+
+static void test_T2_unchanged(void **state)
+{
+    (void)state;
+    play(&T, T_SAME, NR(T_SAME), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 e.bin@350412 z.bin@750428",
+                         .injections = "16:830444:12", .reused_files = 7, .reused_size = 830412, .padding = 32, .partial = 2 });
+}
+
+static void test_T3_a_file_that_grew_is_written_anew(void **state)
+{
+    const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir"), FILE_("e.bin", 400000),
+                                  OTHER("lnk"), FILE_("z.bin", 80010) };
+    (void)state;
+    play(&T, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 e.bin@350412 z.bin@766733",
+                         .injections = "16:766717:11", .reused_files = 6, .reused_size = 750396, .reencoded_files = 1,
+                         .reencoded_size = 80026, .padding = 16321, .partial = 2 });
+}
+
+static void test_T4_changed_metadata(void **state)
+{
+    const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir"), TOUCHED("e.bin", 400000),
+                                  OTHER("lnk"), FILE_("z.bin", 80000) };
+    (void)state;
+    play(&T, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 e.bin@384280 z.bin@784296",
+                         .injections = "16:384264:4", .reused_files = 5, .reused_size = 350380, .reencoded_files = 2,
+                         .reencoded_size = 480032, .padding = 33884, .partial = 2 });
+}
+
+static void test_T5_removed_file_holds_the_last_chunk_back(void **state)
+{
+    const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir"), OTHER("lnk"),
+                                  FILE_("z.bin", 80000) };
+    (void)state;
+    play(&T, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 z.bin@384280",
+                         .injections = "16:350380:3 350396:33884:1", .reused_files = 5, .reused_size = 350380,
+                         .reencoded_files = 1, .reencoded_size = 80016, .padding = 33884, .partial = 2 });
+}
+
+static void test_T6_range_ending_on_a_chunk_end_takes_the_next_one(void **state)
+{
+    const struct item items[] = { FILE_("a.bin", 100000), TOUCHED("b.bin", 50000), T_DIR("dir"), FILE_("e.bin", 400000),
+                                  OTHER("lnk"), FILE_("z.bin", 80000) };
+    (void)state;
+    play(&T, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@16 b.bin@100032 dir/c.txt@150048 dir/d.bin@150364 dir/empty@350380 e.bin@350396 z.bin@750412",
+                         .injections = "150048:680396:10", .reused_files = 5, .reused_size = 680380, .reencoded_files = 2,
+                         .reencoded_size = 150032, .padding = 16, .partial = 1 });
+}
+
+static void test_T7_added_file_is_no_hole(void **state)
+{
+    const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), FILE_("bb.bin", 70000), T_DIR("dir"),
+                                  FILE_("e.bin", 400000), OTHER("lnk"), FILE_("z.bin", 80000) };
+    (void)state;
+    play(&T, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@16 b.bin@100032 bb.bin@150048 dir/c.txt@220064 dir/d.bin@220380 dir/empty@420396 "
+                                 "e.bin@420412 z.bin@820428",
+                         .injections = "220064:680396:10", .reused_files = 5, .reused_size = 680380, .reencoded_files = 3,
+                         .reencoded_size = 220048, .padding = 16, .partial = 1 });
+}
+
+static void test_T8_renamed_directory_has_no_reference(void **state)
+{
+    const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir2"), FILE_("e.bin", 400000),
+                                  OTHER("lnk"), FILE_("z.bin", 80000) };
+    (void)state;
+    play(&T, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@16 b.bin@100032 dir2/c.txt@150048 dir2/d.bin@150364 dir2/empty@350380 e.bin@350412 "
+                                 "z.bin@750428",
+                         .injections = "350396:480064:9", .reused_files = 2, .reused_size = 480032, .reencoded_files = 5,
+                         .reencoded_size = 350380, .padding = 32, .partial = 2 });
+}
+
+static void test_T9_excluded_file(void **state)
+{
+    const struct item items[] = { FILE_("a.bin", 100000), T_DIR("dir"), FILE_("e.bin", 400000), OTHER("lnk"),
+                                  FILE_("z.bin", 80000) };
+    (void)state;
+    play(&T, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@16 dir/c.txt@100032 dir/d.bin@100348 dir/empty@300364 e.bin@300380 z.bin@700396",
+                         .injections = "100032:680396:10", .reused_files = 5, .reused_size = 680380, .reencoded_files = 1,
+                         .reencoded_size = 100016, .padding = 16, .partial = 1 });
+}
+
+static void test_T10_two_entries_may_wait(void **state)
+{
+    (void)state;
+    play(&T, T_SAME, NR(T_SAME), 2,
+         &(struct want){ .refs = "a.bin@16 b.bin@100032 dir/c.txt@150048 dir/d.bin@150364 dir/empty@350380 e.bin@350396 z.bin@766717",
+                         .injections = "350380:371790:7 722170:44547:1", .reused_files = 2, .reused_size = 400032,
+                         .reencoded_files = 5, .reencoded_size = 430380, .padding = 16305, .partial = 1 });
+}
+
+static void test_T2_repeated_gives_the_same(void **state)
+{
+    uint64_t ends[NR(T_ENDS) + 2] = { 16 };
+    struct previous_item previous[NR(T_PREVIOUS)];
+    const struct scene again = { ends, NR(ends), previous, NR(previous) };
+    (void)state;
+    for (size_t i = 0; i < NR(T_ENDS); i++)
+        ends[i + 1] = T_ENDS[i] + 16;
+    ends[NR(T_ENDS) + 1] = 830476;
+    for (size_t i = 0; i < NR(T_PREVIOUS); i++) {
+        previous[i] = T_PREVIOUS[i];
+        previous[i].off += 16;
+    }
+    play(&again, T_SAME, NR(T_SAME), ALL_WAIT,
+         &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 e.bin@350412 z.bin@750428",
+                         .injections = "16:830444:12", .reused_files = 7, .reused_size = 830412, .padding = 32, .partial = 2 });
+}
+
+/* ---- tree U ---- */
+
+static const uint64_t U_ENDS[] = { 200032, 218080, 257059, 313095, 418112 };
+static const struct previous_item U_PREVIOUS[] = { { .name = "a", .off = 16, .size = 200000 },
+                                                   { .name = "p0", .off = 200032, .size = 6000 },
+                                                   { .name = "p1", .off = 206048, .size = 6000 },
+                                                   { .name = "p2", .off = 212064, .size = 6000 },
+                                                   { .name = "z", .off = 218080, .size = 200000 } };
+static const struct scene U = { U_ENDS, NR(U_ENDS), U_PREVIOUS, NR(U_PREVIOUS) };
+
+static void test_U2_held_chunk_is_continued(void **state)
+{
+    const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p2", 6000), FILE_("z", 200000) };
+    (void)state;
+    play(&U, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a@32 p0@200048 p2@212080 z@218096", .injections = "16:200032:1 200048:218080:4",
+                         .reused_files = 4, .reused_size = 412064, .padding = 6048, .partial = 3 });
+}
+
+static void test_U3_chunk_is_injected_twice(void **state)
+{
+    const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), TOUCHED("p1", 6000), FILE_("p2", 6000),
+                                  FILE_("z", 200000) };
+    (void)state;
+    play(&U, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a@32 p0@200048 p1@218096 p2@236144 z@242160", .injections = "16:218080:2 224112:218080:4",
+                         .reused_files = 4, .reused_size = 412064, .reencoded_files = 1, .reencoded_size = 6016,
+                         .padding = 24096, .partial = 4 });
+}
+
+static void test_U4_written_anew_again(void **state)
+{
+    const uint64_t ends[] = { 16, 200048, 218096, 224112, 242160, 281139, 337175, 442192, 442208 };
+    const struct previous_item previous[] = { { .name = "a", .off = 32, .size = 200000 },
+                                              { .name = "p0", .off = 200048, .size = 6000 },
+                                              { .name = "p1", .off = 218096, .size = 6000 },
+                                              { .name = "p2", .off = 236144, .size = 6000 },
+                                              { .name = "z", .off = 242160, .size = 200000 } };
+    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
+    const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p1", 6000), FILE_("p2", 6000),
+                                  FILE_("z", 200000) };
+    (void)state;
+    play(&scene, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a@32 p0@200048 p1@218096 p2@236144 z@242160",
+                         .injections = "16:200032:1 200048:18048:1 224112:218080:4", .reused_files = 4, .reused_size = 412064,
+                         .reencoded_files = 1, .reencoded_size = 6016, .padding = 24096, .partial = 4 });
+}
+
+/* ---- tree H ---- */
+
+static const uint64_t H_ENDS[] = { 30032, 60048, 90064, 153787, 174069, 190096 };
+static const struct previous_item H_PREVIOUS[] = {
+    { .name = "a", .off = 16, .size = 30000 },     { .name = "b", .off = 30032, .size = 30000 },
+    { .name = "c", .hardlink = true },             { .name = "d", .dir = true },
+    { .name = "d/a2", .hardlink = true },          { .name = "d/x", .off = 60048, .size = 30000 },
+    { .name = "m", .off = 90064, .size = 100000 }, { .name = "n", .hardlink = true },
+};
+static const struct scene H = { H_ENDS, NR(H_ENDS), H_PREVIOUS, NR(H_PREVIOUS) };
+#define H_REST LINKED("c", 30000, 1), DIR_("d"), LINKED("d/a2", 30000, 1), FILE_("d/x", 30000), END_("d"), \
+               LINKED("m", 100000, 2), LINKED("n", 100000, 2)
+
+static void test_H2_hard_links_wait_too(void **state)
+{
+    const struct item items[] = { LINKED("a", 30000, 1), FILE_("b", 30000), H_REST };
+    (void)state;
+    play(&H, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a@32 b@30048 c-> d/a2-> d/x@60064 m@90080 n->", .injections = "16:190096:6",
+                         .reused_files = 4, .reused_size = 190064, .hardlinks = 2, .padding = 32, .partial = 2 });
+}
+
+static void test_H3_first_link_removed(void **state)
+{
+    const struct item items[] = { FILE_("b", 30000), H_REST };
+    (void)state;
+    play(&H, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "b@16 c@30032 d/a2-> d/x@60048 m@90064 n->", .injections = "60048:130048:4",
+                         .reused_files = 2, .reused_size = 130032, .reencoded_files = 2, .reencoded_size = 60032,
+                         .hardlinks = 2, .padding = 16, .partial = 1 });
+}
+
+/* ---- tree D: entries 1 and 3 have the same digest ---- */
+
+static void play_D(const struct item *items, size_t nr, const struct want *want)
+{
+    const uint64_t ends[] = { 200032, 218080, 418096, 436144, 489094, 522049, 636176 };
+    const struct previous_item previous[] = {
+        { .name = "a", .off = 16, .size = 200000 },    { .name = "b0", .off = 200032, .size = 6000 },
+        { .name = "b1", .off = 206048, .size = 6000 }, { .name = "b2", .off = 212064, .size = 6000 },
+        { .name = "c", .off = 218080, .size = 200000 }, { .name = "d0", .off = 418096, .size = 6000 },
+        { .name = "d1", .off = 424112, .size = 6000 }, { .name = "d2", .off = 430128, .size = 6000 },
+        { .name = "e", .off = 436144, .size = 200000 },
+    };
+    const uint8_t digests[NR(ends)][PBR_DIGEST_LEN] = { { 0 }, { 7 }, { 2 }, { 7 }, { 4 }, { 5 }, { 6 } };
+    struct world *w = world_new();
+    world_index(w, ends, digests, NR(ends));
+    w->previous = previous;
+    w->previous_nr = NR(previous);
+    CHECK_INT(world_run(w, items, nr, ALL_WAIT), PBR_OK);
+    check(w, want);
+    world_free_all(w);
+}
+
+static void test_D2_equal_digests_are_not_the_same_chunk(void **state)
+{
+    const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
+                                  FILE_("d1", 6000), FILE_("d2", 6000), FILE_("e", 200000) };
+    (void)state;
+    play_D(items, NR(items),
+           &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d1@224112 d2@230128 e@236144",
+                           .injections = "16:200032:1 200048:18048:1 218096:218080:4", .reused_files = 7,
+                           .reused_size = 430112, .padding = 6048, .partial = 3 });
+}
+
+static void test_D3_equal_digests_and_a_rejected_range(void **state)
+{
+    const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
+                                  FILE_("d2", 6000), FILE_("e", 200000) };
+    (void)state;
+    play_D(items, NR(items),
+           &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d2@236144 e@242160",
+                           .injections = "16:200032:1 200048:18048:1 224112:218080:4", .reused_files = 5,
+                           .reused_size = 418080, .reencoded_files = 1, .reencoded_size = 6016, .padding = 18080,
+                           .partial = 4 });
+}
+
+/* ---- small cases of section 13.1 ---- */
+
+static void play_one(uint64_t size, const struct want *want)
+{
+    const uint64_t ends[] = { 48 + size };
+    const struct previous_item previous[] = { { .name = "f", .off = 16, .size = size } };
+    const struct scene scene = { ends, 1, previous, 1 };
+    const struct item items[] = { FILE_("f", size) };
+    play(&scene, items, 1, ALL_WAIT, want);
+}
+
+static void test_threshold_is_a_tenth_and_included(void **state)
+{
+    (void)state;
+    play_one(0, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 16 });
+    play_one(100, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 116 });
+    play_one(271, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 287 });
+    play_one(272, &(struct want){ .refs = "f@32", .injections = "16:320:1", .reused_files = 1, .reused_size = 288,
+                                  .padding = 32, .partial = 1 });
+}
+
+static void test_no_regular_file(void **state)
+{
+    const uint64_t ends[] = { 32 };
+    const struct scene scene = { ends, 1, NULL, 0 };
+    const struct item items[] = { DIR_("d"), OTHER("d/l"), END_("d") };
+    (void)state;
+    play(&scene, items, NR(items), ALL_WAIT, &(struct want){ .refs = "", .injections = "" });
+    play(&scene, items, 0, ALL_WAIT, &(struct want){ .refs = "", .injections = "" });
+}
+
+static void test_file_that_was_a_directory(void **state)
+{
+    const uint64_t ends[] = { 1048 };
+    const struct previous_item previous[] = { { .name = "b", .dir = true }, { .name = "b/x", .off = 16, .size = 1000 } };
+    const struct scene scene = { ends, 1, previous, 2 };
+    const struct item items[] = { FILE_("b", 1000) };
+    (void)state;
+    play(&scene, items, 1, ALL_WAIT,
+         &(struct want){ .refs = "b@16", .injections = "", .reencoded_files = 1, .reencoded_size = 1016 });
+}
+
+static void test_three_links_count_one(void **state)
+{
+    const uint64_t ends[] = { 1048 };
+    const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 1000 } };
+    const struct scene scene = { ends, 1, previous, 1 };
+    const struct item items[] = { LINKED("a", 1000, 5), LINKED("b", 1000, 5), LINKED("c", 1000, 5) };
+    (void)state;
+    play(&scene, items, 3, ALL_WAIT,
+         &(struct want){ .refs = "a@32 b-> c->", .injections = "16:1048:1", .reused_files = 1, .reused_size = 1016,
+                         .hardlinks = 1, .padding = 32, .partial = 1 });
+}
+
+static void test_CDM_167_swapped_offsets(void **state)
+{
+    const uint64_t ends[] = { 100032, 200048, 300064, 400096 };
+    const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 100000 },
+                                              { .name = "b", .off = 200048, .size = 100000 },
+                                              { .name = "c", .off = 100032, .size = 100000 },
+                                              { .name = "d", .off = 300064, .size = 100000 } };
+    const struct item items[] = { FILE_("a", 100000), FILE_("b", 100000), FILE_("c", 100000), FILE_("d", 100000) };
+    struct world *w = world_new();
+    (void)state;
+    world_index(w, ends, NULL, NR(ends));
+    w->previous = previous;
+    w->previous_nr = NR(previous);
+    CHECK_INT(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
+    CHECK_U64(w->disordered, 1);
+    check(w, &(struct want){ .refs = "a@16 b@100032 c@200048 d@300064", .injections = "300064:100032:1", .reused_files = 1,
+                             .reused_size = 100016, .reencoded_files = 3, .reencoded_size = 300048, .padding = 16,
+                             .partial = 1 });
+    world_free_all(w);
+}
+
+static void test_CDM_168_one_entry_may_wait(void **state)
+{
+    const uint64_t ends[] = { 200032, 220032, 406080 };
+    const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 200000 }, { .name = "b", .dir = true },
+                                              { .name = "b/x", .off = 200032, .size = 6000 },
+                                              { .name = "b/y", .off = 206048, .size = 200000 } };
+    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
+    const struct item items[] = { FILE_("a", 200000), DIR_("b"), FILE_("b/x", 6000), FILE_("b/y", 200000), END_("b") };
+    (void)state;
+    /* a: chunk 0 goes, chunk 1 is held and goes before b; x: 70 % padding; y needs chunk 1 again, 3 % of padding */
+    play(&scene, items, NR(items), 1,
+         &(struct want){ .refs = "a@32 b/x@220048 b/y@232080", .injections = "16:200032:1 200048:20000:1 226064:206048:2",
+                         .reused_files = 2, .reused_size = 400032, .reencoded_files = 1, .reencoded_size = 6016,
+                         .padding = 26048, .partial = 4 });
+}
+
+static void test_reference_beyond_the_index_is_refused(void **state)
+{
+    const uint64_t ends[] = { 200032 }; /* cut to its first entry: the original writes references behind its data */
+    const struct scene scene = { ends, 1, U_PREVIOUS, NR(U_PREVIOUS) };
+    const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p1", 6000), FILE_("p2", 6000),
+                                  FILE_("z", 200000) };
+    (void)state;
+    play(&scene, items, NR(items), ALL_WAIT,
+         &(struct want){ .refs = "a@16 p0@200032 p1@206048 p2@212064 z@218080", .injections = "", .reencoded_files = 5,
+                         .reencoded_size = 418080 });
+}
+
+static void test_hostile_references_are_refused(void **state)
+{
+    const uint64_t ends[] = { 50000 };
+    const struct {
+        uint64_t off, size;
+    } bad[] = { { 0, 40000 }, { 15, 40000 }, { 16, 49969 }, { UINT64_MAX, 0 }, { UINT64_MAX - 20, 40000 },
+                { 16, UINT64_MAX - 8 }, { 50000, 0 }, { 49984, 0 } };
+    (void)state;
+    for (size_t i = 0; i < NR(bad); i++) {
+        const struct previous_item previous[] = { { .name = "f", .off = bad[i].off, .size = bad[i].size } };
+        const struct scene scene = { ends, 1, previous, 1 };
+        const struct item items[] = { FILE_("f", bad[i].size) };
+        play(&scene, items, 1, ALL_WAIT,
+             &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = bad[i].size + 16 });
+    }
+}
+
+static void test_overlapping_references_are_refused(void **state)
+{
+    const uint64_t ends[] = { 25000, 50000 };
+    const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 40000 },
+                                              { .name = "b", .off = 20000, .size = 5000 } };
+    const struct item items[] = { FILE_("a", 40000), FILE_("b", 5000) };
+    struct world *w = world_new();
+    (void)state;
+    world_index(w, ends, NULL, NR(ends));
+    w->previous = previous;
+    w->previous_nr = NR(previous);
+    CHECK_INT(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
+    CHECK_U64(w->disordered, 1);
+    CHECK_U64(w->written[1].reused, 0);
+    world_free_all(w);
+}
+
+static void test_long_runs_go_in_batches(void **state)
+{
+    uint64_t ends[190];
+    const struct previous_item previous[] = { { .name = "f", .off = 16, .size = 189952 } };
+    const struct scene scene = { ends, NR(ends), previous, 1 };
+    const struct item items[] = { FILE_("f", 189952) };
+    (void)state;
+    for (size_t i = 0; i < NR(ends); i++)
+        ends[i] = (i + 1) * 1000;
+    play(&scene, items, 1, ALL_WAIT,
+         &(struct want){ .refs = "f@32", .injections = "16:128000:128 128016:62000:62", .reused_files = 1,
+                         .reused_size = 189968, .padding = 32, .partial = 2 });
+}
+
+static void test_duplicates_are_not_looked_up(void **state)
+{
+    const uint64_t ends[] = { 1048 };
+    const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 1000 } };
+    const struct item items[] = { LINKED("a", 1000, 5), DIR_("d"), OTHER("d/o"), END_("d"), LINKED("b", 1000, 5) };
+    struct world *w = world_new();
+    (void)state;
+    world_index(w, ends, NULL, 1);
+    w->previous = previous;
+    w->previous_nr = 1;
+    CHECK_INT(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
+    CHECK_U64(w->lookups, 1);
+    world_free_all(w);
+}
+
+static void test_every_failing_allocation_is_reported(void **state)
+{
+    const struct item items[] = { LINKED("a", 30000, 1), FILE_("b", 30000), H_REST };
+    (void)state;
+    for (long nth = 0;; nth++) {
+        struct world *w = world_new();
+        world_index(w, H_ENDS, NULL, NR(H_ENDS));
+        w->previous = H_PREVIOUS;
+        w->previous_nr = NR(H_PREVIOUS);
+        w->test.alloc_fault.nth = nth;
+        const int rc = world_run(w, items, NR(items), ALL_WAIT);
+        const bool hit = w->test.alloc_fault.hit;
+        CHECK_INT(rc, hit ? PBR_E_NOMEM : PBR_OK);
+        world_free_all(w);
+        if (!hit) {
+            CHECK(nth >= 2);
+            break;
+        }
+    }
+}
+
+static void test_no_room_to_wait_is_refused(void **state)
+{
+    struct pbr_reuse *r = NULL;
+    struct world *w = world_new();
+    const struct pbr_reuse_ops ops = { 0 };
+    (void)state;
+    world_index(w, H_ENDS, NULL, NR(H_ENDS));
+    CHECK_FAIL(pbr_reuse_new(&w->env, &w->index, 0, &ops, &r, diag), PBR_E_ARG, "CDM-081");
+    assert_null(r);
+    world_free_all(w);
+}
+
+static void test_run_outside_the_index_is_an_error(void **state)
+{
+    struct world *w = world_new();
+    struct pbr_run run = { .nr = 77 };
+    (void)state;
+    world_index(w, H_ENDS, NULL, NR(H_ENDS));
+    CHECK_FAIL(pbr_run_find(&w->index, 190096, 190112, &run, diag), PBR_E_FORMAT, "CDM-056");
+    CHECK_U64(run.nr, 77);
+    CHECK_INT(pbr_run_find(&w->index, 190095, 190112, &run, NULL), PBR_OK);
+    CHECK_U64(run.first, 5);
+    CHECK_U64(run.end_pad, 0); /* nothing ends behind it [CDM-057] */
+    world_free_all(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_T2_unchanged),
+        cmocka_unit_test(test_T3_a_file_that_grew_is_written_anew),
+        cmocka_unit_test(test_T4_changed_metadata),
+        cmocka_unit_test(test_T5_removed_file_holds_the_last_chunk_back),
+        cmocka_unit_test(test_T6_range_ending_on_a_chunk_end_takes_the_next_one),
+        cmocka_unit_test(test_T7_added_file_is_no_hole),
+        cmocka_unit_test(test_T8_renamed_directory_has_no_reference),
+        cmocka_unit_test(test_T9_excluded_file),
+        cmocka_unit_test(test_T10_two_entries_may_wait),
+        cmocka_unit_test(test_T2_repeated_gives_the_same),
+        cmocka_unit_test(test_U2_held_chunk_is_continued),
+        cmocka_unit_test(test_U3_chunk_is_injected_twice),
+        cmocka_unit_test(test_U4_written_anew_again),
+        cmocka_unit_test(test_H2_hard_links_wait_too),
+        cmocka_unit_test(test_H3_first_link_removed),
+        cmocka_unit_test(test_D2_equal_digests_are_not_the_same_chunk),
+        cmocka_unit_test(test_D3_equal_digests_and_a_rejected_range),
+        cmocka_unit_test(test_threshold_is_a_tenth_and_included),
+        cmocka_unit_test(test_no_regular_file),
+        cmocka_unit_test(test_file_that_was_a_directory),
+        cmocka_unit_test(test_three_links_count_one),
+        cmocka_unit_test(test_CDM_167_swapped_offsets),
+        cmocka_unit_test(test_CDM_168_one_entry_may_wait),
+        cmocka_unit_test(test_reference_beyond_the_index_is_refused),
+        cmocka_unit_test(test_hostile_references_are_refused),
+        cmocka_unit_test(test_overlapping_references_are_refused),
+        cmocka_unit_test(test_long_runs_go_in_batches),
+        cmocka_unit_test(test_duplicates_are_not_looked_up),
+        cmocka_unit_test(test_every_failing_allocation_is_reported),
+        cmocka_unit_test(test_no_room_to_wait_is_refused),
+        cmocka_unit_test(test_run_outside_the_index_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
