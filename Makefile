@@ -24,12 +24,13 @@ OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefin
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_cover   := -O0 -g --coverage
 OPT_clang   := -O2 -g
+OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
-ifeq ($(VARIANT),clang)
+ifneq ($(filter $(VARIANT),clang fuzz),)
 CC := $(CLANG)
 endif
-ifeq ($(filter $(VARIANT),release debug asan tsan cover clang),)
-$(error VARIANT must be one of release debug asan tsan cover clang)
+ifeq ($(filter $(VARIANT),release debug asan tsan cover clang fuzz),)
+$(error VARIANT must be one of release debug asan tsan cover clang fuzz)
 endif
 
 DIR     := $(BUILD)/$(VARIANT)
@@ -60,6 +61,11 @@ TEST_SRC := $(foreach r,$(ROOMS),$(sort $(wildcard tests/unit/$(r)_*_test.c test
 TEST_BIN := $(TEST_SRC:%.c=$(DIR)/%)
 BENCH_SRC := $(sort $(wildcard bench/*.c))
 BENCH_BIN := $(BENCH_SRC:%.c=$(DIR)/%)
+# One program a target: libFuzzer's main with VARIANT=fuzz, else fuzz/driver.c (files and folders)
+FUZZ_SRC := $(filter-out fuzz/driver.c,$(sort $(wildcard fuzz/*.c)))
+FUZZ_BIN := $(FUZZ_SRC:%.c=$(DIR)/%)
+FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,fuzz/driver.c)
+T        ?= 60
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -103,6 +109,11 @@ $(DIR)/bench/%: bench/%.c $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< -o $@ $(ALL_LDFLAGS) $(LIB) $(PKG_LIBS)
 
+$(DIR)/fuzz/%: fuzz/%.c fuzz/driver.c fuzz/fuzz.h $(LIB)
+	$(call say,FUZZ,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -Ifuzz $< $(FUZZ_MAIN) -o $@ $(ALL_LDFLAGS) $(LIB) $(PKG_LIBS)
+
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d)
 
 # ---- checks ----
@@ -127,6 +138,18 @@ check-valgrind: ## C tests under Valgrind (memcheck), no suppressions
 	$(Q)$(MAKE) VARIANT=debug $(TEST_BIN:$(DIR)/%=$(BUILD)/debug/%)
 	$(Q)WRAP="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite" \
 	    PBR_TEST_SLOW=1 ci/run-tests $(TEST_BIN:$(DIR)/%=$(BUILD)/debug/%)
+
+fuzz-replay: $(FUZZ_BIN) ## every input of fuzz/corpus and fuzz/regress through its target (VARIANT= chooses the build)
+	$(Q)set -e; for t in $(FUZZ_BIN); do n=$$(basename $$t); printf '  %-12s' $$n; \
+	    $$t $$(ls -d fuzz/corpus/$$n fuzz/regress/$$n 2>/dev/null); done
+
+fuzz: ## fuzz one target with libFuzzer: make fuzz TARGET=pxar_dec T=60 (new inputs: build/fuzz-corpus)
+	$(Q)test -f fuzz/$(TARGET).c || { echo "TARGET must be one of: $(FUZZ_SRC:fuzz/%.c=%)"; exit 1; }
+	$(Q)$(MAKE) VARIANT=fuzz $(BUILD)/fuzz/fuzz/$(TARGET)
+	$(Q)mkdir -p $(BUILD)/fuzz-corpus/$(TARGET) $(BUILD)/fuzz-found
+	$(Q)$(BUILD)/fuzz/fuzz/$(TARGET) -max_total_time=$(T) -max_len=65536 -rss_limit_mb=2048 -timeout=20 \
+	    -artifact_prefix=$(BUILD)/fuzz-found/$(TARGET)- $(if $(wildcard fuzz/dict/$(TARGET).dict),-dict=fuzz/dict/$(TARGET).dict) \
+	    $(BUILD)/fuzz-corpus/$(TARGET) fuzz/corpus/$(TARGET) $(wildcard fuzz/regress/$(TARGET))
 
 spec-trace: ## which rule of spec/ is covered by which code and test (build/spec-trace.md)
 	$(Q)$(PYTHON) ci/spec-trace.py --out $(BUILD)/spec-trace.md
@@ -168,5 +191,5 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: all unit check check-e2e check-asan check-tsan check-valgrind spec-trace provenance lint-fast lint bench \
+.PHONY: all unit check check-e2e check-asan check-tsan check-valgrind fuzz fuzz-replay spec-trace provenance lint-fast lint bench \
         format cover install clean help

@@ -65,7 +65,7 @@ static int walk(struct pbr_span in, struct pbr_sink *out, uint64_t *ret_hash, bo
             check_lookup(cat, w);
         *ret_copied = *ret_copied && copy_entry(writer, &open, w, &e);
     }
-    MUST(rc == (int)diag.code && (rc == PBR_OK || rc == PBR_E_TRUNCATED || diag.rule));
+    MUST(rc == (int)diag.code && (rc == PBR_OK || rc == PBR_E_TRUNCATED || rc == PBR_E_LIMIT || diag.rule));
     for (; *ret_copied && open > 0; open--)
         *ret_copied = pbr_pcat_writer_end_dir(writer, NULL) == PBR_OK;
     *ret_copied = *ret_copied && rc == PBR_OK && pbr_pcat_writer_finish(writer, NULL) == PBR_OK;

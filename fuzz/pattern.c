@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A pattern, a line end, then paths, one a line (a '/' is put before each).
+/* A pattern, a line end, then paths, one a line (a '/' is put before each; empty parts are left out).
  *
  * Reaches: pbr_pattern_parse, _matches, _matches_path, _text, pbr_pattern_list_*, pbr_pattern_normalise (pattern.c).
  * Asserts: a pattern parsed from its own text matches the same paths; a list of one gives the verdict of its pattern, later
@@ -60,7 +60,9 @@ static void check_paths(struct subject *s, struct pbr_span lines)
         const size_t len = end ? (size_t)(end - (lines.ptr + at)) : lines.len - at;
         pbr_buf_clear(&path);
         MUST(pbr_buf_append_u8(&path, '/') == PBR_OK);
-        MUST(pbr_buf_append(&path, pbr_span_sub(lines, at, len)) == PBR_OK);
+        for (size_t i = at; i < at + len; i++)
+            if (lines.ptr[i] != '/' || path.ptr[path.len - 1] != '/')
+                MUST(pbr_buf_append_u8(&path, lines.ptr[i]) == PBR_OK);
         check_path(s, pbr_buf_span(&path));
         at += len + 1;
     }

@@ -112,7 +112,7 @@ static struct result decode(struct pbr_span in, enum fuzz_split how, bool items)
             break;
     }
     MUST((r.rc < 0) == (diag.code != PBR_OK) && (int)diag.code == r.rc);
-    MUST(r.rc == PBR_OK || r.rc == PBR_E_TRUNCATED || diag.rule);
+    MUST(r.rc == PBR_OK || r.rc == PBR_E_TRUNCATED || r.rc == PBR_E_LIMIT || diag.rule);
     r.rule = diag.rule ? diag.rule : "";
     r.used = taken;
     pbr_pxar_dec_free(dec);

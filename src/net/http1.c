@@ -166,12 +166,25 @@ static int start_body(struct pbr_http1 *p, struct pbr_diag *diag)
     return PBR_OK;
 }
 
+/* Control characters other than tabs and line ends, a CR without its LF among them: others might see two headers where
+ * one was meant. */
+static bool has_control(struct pbr_span head)
+{
+    for (size_t i = 0; i < head.len; i++) {
+        const uint8_t c = head.ptr[i];
+        const bool line_end = c == '\n' || (c == '\r' && i + 1 < head.len && head.ptr[i + 1] == '\n');
+        if ((c < ' ' && c != '\t' && !line_end) || c == 0x7f)
+            return true;
+    }
+    return false;
+}
+
 static int parse_head(struct pbr_http1 *p, struct pbr_diag *diag)
 {
     size_t at = 0;
 
-    if (memchr(p->head.ptr, '\0', p->head.len))
-        return malformed(diag, "NUL in the head");
+    if (has_control(pbr_buf_span(&p->head)))
+        return malformed(diag, "control character in the head");
     p->header_nr = 0;
     int rc = parse_request_line(p, cut_line(p, &at), diag);
     while (rc == PBR_OK) {

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from support import (CLIENT_OUTPUT, KEYFILE, ROOT_USER, T0, Client, Repo, Server, assert_holds, assert_same, assert_sound,
-                     manifest_of, noise, oracle_store, program, scenario, small_tree, snapshot_dirs, snapshots_of)
+                     golden_tree, manifest_of, noise, oracle_store, program, scenario, small_tree, snapshot_dirs, snapshots_of)
 
 SPLIT = ("root.ppxar.didx", "root.mpxar.didx")
 USING = "Using previous index as metadata reference for 'root.mpxar.didx'"
@@ -57,8 +57,11 @@ class Run:
 
 
 def index_rows(store: Path, which: int, name: str = "root.ppxar.didx") -> list[tuple[int, bytes]]:
-    snapshot = snapshot_dirs(store)[which]
-    data = (store / snapshot.path / name).read_bytes()[4096:]
+    return rows_of(store / snapshot_dirs(store)[which].path / name)
+
+
+def rows_of(index: Path) -> list[tuple[int, bytes]]:
+    data = index.read_bytes()[4096:]
     return [(struct.unpack_from("<Q", data, at)[0], data[at + 8:at + 40]) for at in range(0, len(data), 40)]
 
 
@@ -229,16 +232,49 @@ def test_several_archives(repo: Repo, tmp_path: Path) -> None:
     assert_holds(repo.store, "host/box/latest", "two.mpxar", two)
 
 
+def own(group: Path) -> None:
+    """Gives a group of the original's to the user of dir: repositories."""
+    (group / "owner").write_text("root@pam\n")
+
+
 @pytest.mark.skipif(not ROOT_USER, reason="the tree has owners and devices: root only")
-def test_figures_of_the_original(dir_repo: Repo, tmp_path: Path) -> None:
-    """The first two runs of the recorded session: the same summary."""
+@pytest.mark.parametrize("generation", [1, 2])
+def test_same_as_the_original(generation: int, golden_store: Path, make_client: Callable[..., Client], tmp_path: Path) -> None:
+    """On the datastore that the original wrote, the run that it made: same metadata archive, same re-used chunks, same
+    summary, and what it made can be the reference of ours."""
+    runs = [s for s in snapshot_dirs(golden_store) if s.path.startswith("host/reuse/")]
     source = tmp_path / "tree"
-    for generation, mode in enumerate(("data", "metadata")):
-        scenario("one-file-changed", source, generation)
-        run = Run(dir_repo.client, source, generation, mode=mode)
-    wanted = (CLIENT_OUTPUT / "reuse-1.txt").read_text().splitlines()
+    for g in range(generation + 1):
+        scenario("one-file-changed", source, g)
+    archive, payload = (rows_of(golden_store / runs[generation].path / name) for name in ("root.mpxar.didx", "root.ppxar.didx"))
+    old = {digest for _, digest in rows_of(golden_store / runs[generation - 1].path / "root.ppxar.didx")}
+    for s in runs[generation:]:
+        shutil.rmtree(golden_store / s.path)
+    own(golden_store / "host" / "reuse")
+    client = make_client(PBS_REPOSITORY=f"dir:{golden_store}")
+    result = client.ok("backup", f"root.pxar:{source}", "--backup-id", "reuse", "--backup-time", str(T0 + 5000),
+                       "--change-detection-mode", "metadata", "--chunk-size", "64")
+    lines = [line.rstrip() for line in result.lines()]
+    wanted = [line.rstrip() for line in (CLIENT_OUTPUT / f"reuse-{generation}.txt").read_text().splitlines()]
     at = wanted.index(SUMMARY)
-    assert run.summary()[:3] == [line.rstrip() for line in wanted[at + 1:at + 4]]
+    assert lines[lines.index(SUMMARY):][:5] == wanted[at:at + 5]
+    new = next(s for s in snapshot_dirs(golden_store) if s.path.startswith("host/reuse/") and s not in runs)
+    assert rows_of(golden_store / new.path / "root.mpxar.didx") == archive
+    made = rows_of(golden_store / new.path / "root.ppxar.didx")
+    assert [row for row in made if row[1] in old] == [row for row in payload if row[1] in old]
+    assert made[-1] == payload[-1]
+    assert_holds(golden_store, new.path, "root.mpxar", source)
+
+
+@pytest.mark.skipif(not ROOT_USER, reason="the tree has owners and devices: root only")
+def test_on_an_encrypted_backup_of_the_original(golden_store: Path, make_client: Callable[..., Client], tmp_path: Path) -> None:
+    source = golden_tree("special-files", tmp_path / "tree")
+    own(golden_store / "host" / "enc")
+    client = make_client(PBS_REPOSITORY=f"dir:{golden_store}")
+    result = client.ok("backup", f"root.pxar:{source}", "--backup-id", "enc", "--backup-time", str(T0 + 5000),
+                       "--change-detection-mode", "metadata", "--keyfile", KEYFILE)
+    assert USING in [line.rstrip() for line in result.lines()]
+    assert_holds(golden_store, "host/enc/latest", "root.mpxar", source, keyed=True)
 
 
 # ---- requests ----

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ REUSE = GOLDEN / "reuse"
 # reuse.py leaves this directory's time to the clock; the recorded archive has this one
 CLOCK = {("directory-replaced-by-file", 2): ("b", 1795300300807660374)}
 DIDX_MAGIC = bytes([28, 145, 78, 165, 25, 186, 179, 205])
-SPLIT = ("data", "metadata")
 
 
 def record(name: str) -> list[dict[str, Any]]:
@@ -94,3 +94,56 @@ def check_counters(plan: dict[str, Any], row: dict[str, Any]) -> None:
     assert c["injected_chunks"] == sum(n for _, _, n in row["injections"])
     assert c["padding"] == c["injected_size"] - c["reused_size"]
     assert plan["payload_size"] == 32 + c["injected_size"] + c["reencoded_size"]
+
+
+# ---- damaged references ----
+
+def assert_orderly(plan: dict[str, Any]) -> None:
+    """References increase, do not overlap, and lie inside the stream."""
+    at = 16
+    for _, kind, offset, size in plan["references"]:
+        if kind == "ref":
+            assert offset >= at
+            at = offset + 16 + size
+    assert at <= plan["payload_size"] - 16
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_references_end_orderly(seed: int, tmp_path: Path) -> None:
+    """Bytes of the previous archive or index changed: refused, or a plan that holds together."""
+    rng = random.Random(seed)
+    rows = record("hardlinks")
+    source = build("hardlinks", 1, tmp_path / "tree")
+    index = write_index(rows[0]["index"], tmp_path / "previous.ppxar.didx")
+    archive, good = tmp_path / "previous.mpxar", (REUSE / "hardlinks.g0.mpxar").read_bytes()
+    client, exits = Client(tmp_path / "home"), set()
+    for _ in range(25):
+        data = bytearray(good)
+        for _ in range(rng.choice([1, 1, 2, 8])):
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        archive.write_bytes(data[:rng.randrange(len(data))] if rng.randrange(8) == 0 else data)
+        result = client.run("reuse", "plan", source, "--reference-archive", archive, "--reference-index", index,
+                            "--chunk-size", "64", "--output-format", "json")
+        exits.add(result.exit)
+        assert result.exit in (0, 3), result.stderr
+        if result.exit == 0:
+            assert_orderly(result.json())
+    assert 0 in exits
+
+
+def test_reference_that_ends_behind_its_index(tmp_path: Path) -> None:
+    """The original would write references behind the data (CDM-059, CDM-169)."""
+    rows = record("hardlinks")
+    source = build("hardlinks", 1, tmp_path / "tree")
+    index = write_index(rows[0]["index"][:2], tmp_path / "previous.ppxar.didx")
+    plan = Client(tmp_path / "home").ok("reuse", "plan", source, "--reference-archive", REUSE / "hardlinks.g0.mpxar",
+                                        "--reference-index", index, "--chunk-size", "64", "--output-format", "json").json()
+    assert_orderly(plan)
+    assert plan["counters"]["reused_files"] <= 2
+
+
+def test_both_references_are_required(tmp_path: Path) -> None:
+    client = Client(tmp_path / "home")
+    client.fails(2, "--reference-index", "reuse", "plan", tmp_path, "--reference-archive", tmp_path / "x")
+    client.fails(1, "cannot open", "reuse", "plan", tmp_path, "--reference-archive", tmp_path / "x", "--reference-index",
+                 tmp_path / "y")

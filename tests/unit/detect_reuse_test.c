@@ -242,6 +242,37 @@ static void test_U4_written_anew_again(void **state)
                          .reencoded_files = 1, .reencoded_size = 6016, .padding = 24096, .partial = 4 });
 }
 
+/* Room for two: f2 goes on in the chunk that f1 ended in. Only because what f1 used of it counts, the padding is small enough. */
+static void test_full_cache_goes_on_in_the_held_chunk(void **state)
+{
+    const uint64_t ends[] = { 190000, 210000, 270032 };
+    const struct previous_item previous[] = { { .name = "f0", .off = 16, .size = 99984 },
+                                              { .name = "f1", .off = 100016, .size = 99984 },
+                                              { .name = "f2", .off = 200016, .size = 69984 } };
+    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
+    const struct item items[] = { FILE_("f0", 99984), FILE_("f1", 99984), FILE_("f2", 69984) };
+    (void)state;
+    play(&scene, items, NR(items), 2,
+         &(struct want){ .refs = "f0@32 f1@100032 f2@200032", .injections = "16:190000:1 190016:80032:2", .reused_files = 3,
+                         .reused_size = 270000, .padding = 32, .partial = 2 });
+}
+
+/* Room for two, and a hole right behind the flush: the held chunk goes at once and is needed again. */
+static void test_hole_behind_a_full_cache_repeats_the_held_chunk(void **state)
+{
+    const struct previous_item previous[] = { { .name = "a1", .off = 16, .size = 100000 },
+                                              { .name = "a2", .off = 100032, .size = 99984 },
+                                              { .name = "p2", .off = 212064, .size = 6000 },
+                                              { .name = "z", .off = 218080, .size = 200000 } };
+    const struct scene scene = { U_ENDS, NR(U_ENDS), previous, NR(previous) };
+    const struct item items[] = { FILE_("a1", 100000), FILE_("a2", 99984), FILE_("p2", 6000), FILE_("z", 200000) };
+    (void)state;
+    play(&scene, items, NR(items), 2,
+         &(struct want){ .refs = "a1@32 a2@100048 p2@230128 z@236144",
+                         .injections = "16:200032:1 200048:18048:1 218096:218080:4", .reused_files = 4, .reused_size = 406048,
+                         .padding = 30112, .partial = 4 });
+}
+
 /* ---- tree H ---- */
 
 static const uint64_t H_ENDS[] = { 30032, 60048, 90064, 153787, 174069, 190096 };
@@ -548,6 +579,8 @@ int main(void)
         cmocka_unit_test(test_U2_held_chunk_is_continued),
         cmocka_unit_test(test_U3_chunk_is_injected_twice),
         cmocka_unit_test(test_U4_written_anew_again),
+        cmocka_unit_test(test_full_cache_goes_on_in_the_held_chunk),
+        cmocka_unit_test(test_hole_behind_a_full_cache_repeats_the_held_chunk),
         cmocka_unit_test(test_H2_hard_links_wait_too),
         cmocka_unit_test(test_H3_first_link_removed),
         cmocka_unit_test(test_D2_equal_digests_are_not_the_same_chunk),
