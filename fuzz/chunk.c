@@ -10,7 +10,7 @@
 #include "chunk/cut.h"
 #include "chunk/find_int.h"
 
-enum { HEAD = 4, CONTENT_MAX = 1 << 16 };
+enum { HEAD = 4, CONTENT_MAX = 1 << 14 };
 
 /* Size of the chunk that begins at p, or 0 if it goes on behind len: the pseudo code of the spec. */
 static size_t slow_cut(uint64_t avg, const uint8_t *p, size_t len)

@@ -75,7 +75,13 @@ int pbr_fetch_decode(struct pbr_opener *opener, const struct pbr_fetched_index *
                                         .digest = pbr_index_digest(&ix->index, i),
                                         .has_len = true,
                                         .len = len };
-    return pbr_open_blob(opener, raw, &opts, out, ret_plain, diag);
+    int rc = pbr_open_blob(opener, raw, &opts, out, ret_plain, diag);
+    if (rc == PBR_E_TRUNCATED) { /* of this chunk: readers of the archive would take it for the archive's end */
+        rc = PBR_E_FORMAT;
+        if (diag)
+            diag->code = PBR_E_FORMAT;
+    }
+    return rc;
 }
 
 void pbr_fetch_name_chunk(const struct pbr_index *ix, uint64_t i, struct pbr_diag *diag)

@@ -133,10 +133,12 @@ def test_damaged_ticket_file_is_replaced(client: Client, content: str) -> None:
     assert tickets_of(client)["127.0.0.1"][USER]["ticket"]
 
 
-def test_no_runtime_directory(client: Client) -> None:
-    for folder in (None, "/nonexistent/run", ""):
+def test_no_runtime_directory(client: Client, tmp_path: Path) -> None:
+    """The ticket is not kept, nothing else happens, and the directory is not made up."""
+    for folder in (None, str(tmp_path / "no" / "run"), ""):
         client.ok("login", env={"XDG_RUNTIME_DIR": folder})
         client.ok("list", env={"XDG_RUNTIME_DIR": folder})
+    assert not (tmp_path / "no").exists() and not (client.home / "run" / "proxmox-backup").exists()
 
 
 # ---- tokens ----

@@ -105,6 +105,18 @@ def test_damaged_chunk(local: Repo, tmp_path: Path, damage: str) -> None:
     assert_sound(local.store, snapshots=3)
 
 
+def test_cut_chunks_are_not_taken_for_the_end_of_the_archive(local: Repo, tmp_path: Path) -> None:
+    """Whatever item begins in them: every chunk of both halves."""
+    snapshot = "host/split/2023-11-14T22:13:21Z"
+    for name in ("root.ppxar.didx", "root.mpxar.didx"):
+        for i, victim in enumerate(digests(local.store, snapshot, name)):
+            path = chunk(local.store, victim)
+            raw = path.read_bytes()
+            path.write_bytes(raw[:5])
+            local.client.fails(3, victim, "restore", snapshot, "root.pxar", tmp_path / f"{name}{i}", limit=SOON)
+            path.write_bytes(raw)
+
+
 def test_missing_chunk(filled: Repo, tmp_path: Path) -> None:
     for i, (index, archive) in enumerate((("root.pxar.didx", "root.pxar"), ("disk.img.fidx", "disk.img"))):
         victim = digests(filled.store, SNAPSHOT, index)[0]

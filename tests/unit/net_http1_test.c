@@ -112,6 +112,9 @@ static void test_what_is_no_http_is_refused(void **state)
         "GET / HTTP/1.1\r\n: v\r\n\r\n",
         "GET / HTTP/1.1\r\na b: v\r\n\r\n",
         "GET / HTTP/1.1\r\n folded: v\r\n\r\n",
+        "GET / HTTP/1.1\r\na: v\rb: w\r\n\r\n", /* a CR alone: some would see two headers */
+        "GET / HTTP/1.1\r\na: v\x01\r\n\r\n",
+        "GET /\x7f HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
         "GET / HTTP/1.1\r\ncontent-length: 1x\r\n\r\n",
         "GET / HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n",
