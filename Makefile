@@ -121,7 +121,7 @@ $(DIR)/fuzz/%: fuzz/%.c fuzz/driver.c fuzz/fuzz.h $(LIB)
 unit: $(TEST_BIN) ## unit and property tests in C (VARIANT= chooses the build)
 	$(Q)ci/run-tests $(TEST_BIN)
 
-check: all unit lint-fast spec-trace provenance ## everything that needs no server, under two minutes
+check: all unit fuzz-replay lint-fast spec-trace provenance ## everything that needs no server, under two minutes
 	$(Q)$(PYTHON) -m pytest -q -n $(JOBS) tests/oracle
 
 check-e2e: all ## end-to-end tests (pytest): program against server, golden data, oracle

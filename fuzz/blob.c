@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Data blobs of all kinds, as they come; encrypted ones under a fixed key (32 bytes 0 .. 31).
  *
- * Reaches: pbr_blob_parse, _check_crc, _hdr_emit, _fix_crc (blob.c), pbr_open_blob, pbr_seal (seal.c, zstd.c, cipher.c).
- * Asserts: the header is emitted again to the same bytes; a mended CRC is right; plain data never exceeds the bound that
- * was given; with a CRC check there is no more success than without; what was opened can be sealed and opened again. */
+ * Reaches: pbr_blob_parse, _check_crc, _hdr_emit, _fix_crc (blob.c), pbr_open_blob, pbr_seal (seal.c, zstd.c).
+ * Asserts: the header is emitted again to the same bytes; a mended CRC is right; plain data never exceeds the bound
+ * that was given; with a CRC check there is no more success than without; what was opened can be sealed and opened again. */
 #include "fuzz.h"
 
 #include "chunk/seal.h"

@@ -93,6 +93,9 @@ PBR_MUST_USE int pbr_embedded_start(struct pbr_cli *cli, const char *dir, struct
 void pbr_embedded_stop(struct pbr_embedded *e);
 /* Ends all sessions soon, from a signal handler; stop still has to be called. */
 void pbr_embedded_interrupt(struct pbr_embedded *e);
+/* A file (path from the current directory) that an interrupt removes, because only half of it is there; NULL: none.
+ * The text must live until it is taken back. */
+void pbr_interrupt_removes(const char *path);
 /* For pbr_client_opts.dial; ctx is the embedded server. */
 int pbr_embedded_dial(void *ctx);
 

@@ -75,9 +75,12 @@ static int write_bytes(struct job *j, const struct bytes_from *from, bool replac
     if (!replace && faccessat(AT_FDCWD, j->target, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return pbr_fail_at(diag, PBR_E_EXIST, "CLI-061", "unable to create target file \"%s\" - File exists", j->target);
     int rc = pbr_publish_open(&out, &j->cli->env, AT_FDCWD, j->target, 0600, diag);
-    if (rc == PBR_OK)
+    if (rc == PBR_OK) {
+        pbr_interrupt_removes(out.tmp_name);
         rc = emit(j, from, out.fd, diag);
+    }
     pbr_progress_clear();
+    pbr_interrupt_removes(NULL);
     if (rc == PBR_OK)
         rc = pbr_publish_commit(&out, replace, diag);
     pbr_publish_abort(&out);

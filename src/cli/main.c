@@ -76,6 +76,20 @@ enum { GRACE_S = 2 };
 static struct pbr_cli *interrupted_cli;
 static volatile sig_atomic_t interrupted;
 
+static const char *volatile half_file;
+
+void pbr_interrupt_removes(const char *path)
+{
+    half_file = path;
+}
+
+static void leave_now(void)
+{
+    if (half_file)
+        (void)unlink(half_file);
+    _exit(130);
+}
+
 static void on_interrupt(int signo)
 {
     static const char text[] = "\ninterrupted\n";
@@ -83,7 +97,7 @@ static void on_interrupt(int signo)
     if (!interrupted)
         (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
     if (interrupted || !interrupted_cli->embedded)
-        _exit(130);
+        leave_now();
     interrupted = 1;
     (void)alarm(GRACE_S);
     pbr_embedded_interrupt(interrupted_cli->embedded);
@@ -92,7 +106,7 @@ static void on_interrupt(int signo)
 static void on_alarm(int signo)
 {
     (void)signo;
-    _exit(130);
+    leave_now();
 }
 
 int main(int argc, char **argv)

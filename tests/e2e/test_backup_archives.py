@@ -1,5 +1,5 @@
 # covers: BKP-220 BKP-221 BKP-222 BKP-223 BKP-228 BKP-229 BKP-248 BKP-271 BKP-273 BKP-276 CAT-070 CAT-071 CAT-072 CAT-073 CAT-074
-# covers: CAT-075 CAT-080 CAT-081 CAT-083 CHK-056 CLI-030 CLI-031 CLI-032 CLI-042 CLI-044 CLI-050 CLI-051 CLI-070 CRT-022 MAN-030
+# covers: CAT-075 CAT-080 CAT-081 CAT-083 CHK-056 CLI-030 CLI-031 CLI-032 CLI-042 CLI-044 CLI-050 CLI-051 CLI-070 MAN-030
 # covers: MAN-031 MAN-032 MAN-034
 # SPDX-License-Identifier: MIT
 """What a backup writes: the datastore is read with the independent reader and compared with the source, byte for byte."""
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,4 @@
-# covers: API-015 API-147 BKP-087 BKP-113 BKP-220 BKP-224 BKP-304 BKP-312 CLI-009 CLI-011 CLI-052 CRT-070 IDX-116 RDR-066
+# covers: API-015 API-147 BKP-087 BKP-220 BKP-224 CLI-009 CLI-011 CLI-052 IDX-116 RDR-066
 # SPDX-License-Identifier: MIT
 """Backups that go wrong: a server that misbehaves or dies, a client that is killed, a source that changes meanwhile.
 
@@ -76,7 +76,8 @@ def test_answers_that_are_cut_or_damaged(make_server: Callable[..., Server], mak
 
 
 @pytest.mark.parametrize("where", ["chunk-write#3", "POST /blob#1", "POST /dynamic_index#1", "POST /dynamic_close#1", "POST /finish#1"])
-def test_datastore_that_is_full(make_server: Callable[..., Server], make_client: Callable[..., Client], source: Path, where: str) -> None:
+def test_datastore_that_is_full(make_server: Callable[..., Server], make_client: Callable[..., Client], source: Path,
+                                where: str) -> None:
     server = make_server(faults=(f"{where}:enospc",))
     client = make_client(server)
     result = client.run("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0), limit=SOON)
@@ -84,7 +85,8 @@ def test_datastore_that_is_full(make_server: Callable[..., Server], make_client:
     check_after_failure(server, client, source)
 
 
-def test_server_that_forgets_chunks(make_server: Callable[..., Server], make_client: Callable[..., Client], source: Path) -> None:
+def test_server_that_forgets_chunks(make_server: Callable[..., Server], make_client: Callable[..., Client],
+                                    source: Path) -> None:
     """It said that it has them, then refuses the append."""
     server = make_server(faults=("POST /dynamic_chunk#2:lie=known",))
     client = make_client(server)
@@ -120,7 +122,8 @@ def test_unusable_previous_manifest_means_a_full_backup(make_server: Callable[..
     assert_holds(server.store, "host/box/latest", "root.pxar", source)
 
 
-def test_old_server_without_previous_backup_time(make_server: Callable[..., Server], make_client: Callable[..., Client], source: Path) -> None:
+def test_old_server_without_previous_backup_time(make_server: Callable[..., Server],
+                                                 make_client: Callable[..., Client], source: Path) -> None:
     server = make_server(faults=("GET /previous_backup_time#*:status=404,Path '/previous_backup_time' not found.",))
     client = make_client(server)
     for i in range(2):
@@ -147,7 +150,8 @@ def test_slow_servers_are_waited_for(make_server: Callable[..., Server], make_cl
 # ---- death of the server ----
 
 @pytest.mark.parametrize("moment", ["chunk", "index-close"])
-def test_server_killed_in_the_middle(make_server: Callable[..., Server], make_client: Callable[..., Client], source: Path, moment: str) -> None:
+def test_server_killed_in_the_middle(make_server: Callable[..., Server], make_client: Callable[..., Client],
+                                     source: Path, moment: str) -> None:
     """The stalled call shows that we are in the middle; then the server is gone without a word."""
     where = {"chunk": "POST /dynamic_chunk#9", "index-close": "POST /blob#1"}[moment]
     server = make_server(faults=(f"{where}:stall",))
@@ -206,7 +210,8 @@ def test_client_that_is_stopped(repo: Repo, source: Path, tmp_path: Path, sig: s
         assert_sound(repo.store, snapshots=2)
 
 
-def test_interrupted_while_the_server_is_silent(make_server: Callable[..., Server], make_client: Callable[..., Client], source: Path) -> None:
+def test_interrupted_while_the_server_is_silent(make_server: Callable[..., Server], make_client: Callable[..., Client],
+                                                source: Path) -> None:
     for where in ("POST *access/ticket", "upgrade backup", "POST /dynamic_chunk#5", "POST /finish"):
         server = make_server(faults=(f"{where}:stall",))
         client = make_client(server)
@@ -296,7 +301,8 @@ def test_conf_that_is_too_large(dir_repo: Repo, tmp_path: Path) -> None:
     assert snapshots_of(dir_repo.store) == []
 
 
-def test_full_pipe_of_messages_does_not_stop_the_server(make_server: Callable[..., Server], make_client: Callable[..., Client], tmp_path: Path) -> None:
+def test_full_pipe_of_messages_does_not_stop_the_server(make_server: Callable[..., Server],
+                                                        make_client: Callable[..., Client], tmp_path: Path) -> None:
     """Many sessions one after the other, some broken off: the server goes on and its memory of locks is right."""
     server = make_server(faults=("POST /dynamic_close#2+:reset",))
     client = make_client(server)

@@ -1,4 +1,4 @@
-# covers: API-147 BKP-220 BKP-224 BKP-235 BKP-237 BKP-240 BKP-242 BKP-243 BKP-244 BKP-247 CHK-110 CLI-041 MAN-054 MAN-064
+# covers: API-147 BKP-220 BKP-224 BKP-235 BKP-237 BKP-240 BKP-242 BKP-243 BKP-244 CLI-041 MAN-054 MAN-064
 # SPDX-License-Identifier: MIT
 """What is sent and what is re-used: the server's journal says which chunks arrived and how the indexes were appended."""
 from __future__ import annotations

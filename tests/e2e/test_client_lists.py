@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import (T0, Client, Repo, Server, assert_holds, assert_sound, chunk_files, manifest_of, noise, small_tree,
+from support import (T0, Client, Repo, Server, assert_holds, assert_sound, manifest_of, noise, small_tree,
                      snapshot_dirs, snapshots_of)
 
 SNAPSHOT = "host/box/2023-11-14T22:13:20Z"

@@ -34,6 +34,11 @@ def filled(request: pytest.FixtureRequest, prebuilt: Callable[..., Path], open_r
     return open_repo(request.param, prebuilt("box", build_box))
 
 
+@pytest.fixture
+def local(prebuilt: Callable[..., Path], open_repo: Callable[[str, Path], Repo]) -> Repo:
+    return open_repo("dir", prebuilt("box", build_box))
+
+
 def names(path: Path) -> list[str]:
     return sorted(str(p.relative_to(path)) for p in path.rglob("*"))
 
@@ -58,8 +63,8 @@ def test_group_skips_unfinished_snapshots(filled: Repo, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["root.pxar", "root.pxar.didx", "root.mpxar", "root.mpxar.didx", "root.ppxar", "root.ppxar.didx"])
-def test_names_of_a_split_archive(filled: Repo, tmp_path: Path, name: str) -> None:
-    filled.client.ok("restore", "host/box", name, tmp_path / "out")
+def test_names_of_a_split_archive(local: Repo, tmp_path: Path, name: str) -> None:
+    local.client.ok("restore", "host/box", name, tmp_path / "out")
     assert_same(tmp_path / "out", tmp_path / "newer")
 
 
@@ -104,10 +109,10 @@ def test_manifest_is_decoded_and_replaces_its_target(filled: Repo, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["root.pxar.didx", "disk.img.fidx", "etc.conf.blob", "index.json.blob", "catalog.pcat1"])
-def test_raw_files(filled: Repo, tmp_path: Path, name: str) -> None:
+def test_raw_files(local: Repo, tmp_path: Path, name: str) -> None:
     stored = name if name.count(".") > 1 else name + ".didx"
-    data = filled.client.ok("restore", SNAPSHOT, name, "-", "--raw").out
-    assert data == (filled.store / SNAPSHOT / stored).read_bytes()
+    data = local.client.ok("restore", SNAPSHOT, name, "-", "--raw").out
+    assert data == (local.store / SNAPSHOT / stored).read_bytes()
 
 
 @pytest.mark.parametrize(("code", "text", "args"), [
@@ -124,9 +129,9 @@ def test_raw_files(filled: Repo, tmp_path: Path, name: str) -> None:
     (2, "unable to parse backup snapshot path", ["box", "root.pxar"]),
     (2, "missing argument", [SNAPSHOT]),
 ])
-def test_errors(filled: Repo, tmp_path: Path, code: int, text: str, args: list[str]) -> None:
+def test_errors(local: Repo, tmp_path: Path, code: int, text: str, args: list[str]) -> None:
     target = [] if len(args) == 1 else [tmp_path / "out"]
-    filled.client.fails(code, text, "restore", *args, *target)
+    local.client.fails(code, text, "restore", *args, *target)
     assert not (tmp_path / "out").exists()
 
 

@@ -38,7 +38,8 @@ def peer_fingerprint(port: int) -> str:
         return ":".join(f"{b:02x}" for b in hashlib.sha256(der).digest())
 
 
-def test_ready_line_on_standard_output_and_elsewhere(make_client: Callable[..., Client], make_store: Callable[..., Path]) -> None:
+def test_ready_line_on_standard_output_and_elsewhere(make_client: Callable[..., Client],
+                                                     make_store: Callable[..., Path]) -> None:
     client, store = make_client(), make_store()
     ours, theirs = os.pipe()
     for extra, kw in (([], {}), (["--ready-fd", str(theirs)], {"pass_fds": (theirs,)})):
@@ -100,7 +101,8 @@ def test_store_is_made_if_missing(make_server: Callable[..., Server], make_clien
     assert_holds(server.store, "host/box/latest", "a.pxar", tree)
 
 
-def test_given_certificate(make_server: Callable[..., Server], make_client: Callable[..., Client], tmp_path: Path, tree: Path) -> None:
+def test_given_certificate(make_server: Callable[..., Server], make_client: Callable[..., Client], tmp_path: Path,
+                           tree: Path) -> None:
     from datetime import datetime, timedelta, timezone
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "any subject")])
@@ -173,7 +175,8 @@ def test_many_clients_at_once(pbs_server: Server, make_client: Callable[..., Cli
         assert_same(tmp_path / f"out{i}", trees[0])
 
 
-def test_stopped_server_removes_unfinished_snapshots(make_server: Callable[..., Server], make_client: Callable[..., Client], tree: Path) -> None:
+def test_stopped_server_removes_unfinished_snapshots(make_server: Callable[..., Server],
+                                                     make_client: Callable[..., Client], tree: Path) -> None:
     server = make_server(faults=("POST /finish#1:stall",))
     process = make_client(server).start("backup", f"a.pxar:{tree}", "--backup-id", "box")
     server.wait_for("fault")

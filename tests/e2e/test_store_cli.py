@@ -1,4 +1,4 @@
-# covers: IDX-100 IDX-104 IDX-105 IDX-115 IDX-120 IDX-121 BLOB-091
+# covers: IDX-100 IDX-104 IDX-105 IDX-120 IDX-121 BLOB-091
 # SPDX-License-Identifier: MIT
 """store init, verify, gc, stat: on datastores that backups filled, checked with the independent reader."""
 from __future__ import annotations

@@ -375,6 +375,25 @@ static void test_new_chunks_are_sent_once_and_appended_in_order(void **state)
         }
 }
 
+/* Workers meet at the same digest: whoever comes second must wait for the upload of the first, though it may stand before
+ * it in the stream. */
+static void test_twins_are_appended_after_the_upload_of_either(void **state)
+{
+    (void)state;
+    static struct server s;
+    static struct step steps[80];
+    struct pbr_upload_stats stats;
+    for (size_t i = 0; i < 80; i++)
+        steps[i].id = i / 4;
+    for (int round = 0; round < 15; round++) {
+        s = (struct server){ .late = true };
+        CHECK_INT(run(&s, steps, 80, 0, 4, &stats, NULL), PBR_OK);
+        check_entries(&s, steps, 80);
+        CHECK_INT(s.chunk_nr, 20);
+        CHECK_U64(stats.known_nr, 60);
+    }
+}
+
 static void test_known_chunks_are_not_sent(void **state)
 {
     (void)state;
@@ -554,6 +573,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_new_chunks_are_sent_once_and_appended_in_order, set_up),
+        cmocka_unit_test_setup(test_twins_are_appended_after_the_upload_of_either, set_up),
         cmocka_unit_test_setup(test_known_chunks_are_not_sent, set_up),
         cmocka_unit_test_setup(test_injected_chunks_stand_where_they_belong, set_up),
         cmocka_unit_test_setup(test_empty_stream_is_closed_without_an_append, set_up),
