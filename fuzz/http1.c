@@ -8,7 +8,7 @@
 
 #include "net/http1.h"
 
-static void check_text(const char *text)
+static void verify_text(const char *text)
 {
     for (; *text; text++)
         MUST((unsigned char)*text >= ' ' || *text == '\t');
@@ -18,13 +18,13 @@ static void hash_head(uint64_t *h, const struct pbr_http1 *p)
 {
     fuzz_hash_str(h, p->method);
     fuzz_hash_str(h, p->target);
-    check_text(p->method);
-    check_text(p->target);
+    verify_text(p->method);
+    verify_text(p->target);
     MUST(p->header_nr <= PBR_HTTP1_HEADERS_MAX);
     for (size_t i = 0; i < p->header_nr; i++) {
         fuzz_hash_str(h, p->header[i].name);
         fuzz_hash_str(h, p->header[i].value);
-        check_text(p->header[i].value);
+        verify_text(p->header[i].value);
         for (const char *c = p->header[i].name; *c; c++)
             MUST(*c < 'A' || *c > 'Z');
         MUST(pbr_http1_get(p, p->header[i].name));

@@ -32,6 +32,8 @@ void pbr_cli_log(void *ctx, enum pbr_log_level level, const char *line);
 enum pbr_log_level pbr_log_level_from(const char *text);
 /* --output-format, else PROXMOX_OUTPUT_FORMAT, else text (CLI-013). */
 enum pbr_format pbr_output_format(const struct pbr_args *args);
+/* ARG if the environment names a format that there is none of. */
+PBR_MUST_USE int pbr_output_check(const struct pbr_args *args, struct pbr_diag *diag);
 PBR_MUST_USE int pbr_print_json(const json_t *value, enum pbr_format format, struct pbr_diag *diag);
 
 /* A table on stdout: box characters on a UTF-8 terminal, plain otherwise. */

@@ -64,7 +64,9 @@ static int run(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag *diag
     rc = pbr_args_parse(&cli->env, command, argc - used, argv + used, &args, diag);
     if (rc < 0)
         return rc;
-    rc = command->run(cli, args, diag);
+    rc = pbr_output_check(args, diag);
+    if (rc == PBR_OK)
+        rc = command->run(cli, args, diag);
     pbr_args_free(args);
     return rc;
 }

@@ -70,6 +70,16 @@ enum pbr_log_level pbr_log_level_from(const char *text)
     return PBR_LOG_INFO;
 }
 
+int pbr_output_check(const struct pbr_args *args, struct pbr_diag *diag)
+{
+    const char *text = getenv("PROXMOX_OUTPUT_FORMAT");
+    if (!text || !pbr_args_knows(args, "output-format") || pbr_args_has(args, "output-format"))
+        return PBR_OK;
+    if (strcmp(text, "text") == 0 || strcmp(text, "json") == 0 || strcmp(text, "json-pretty") == 0)
+        return PBR_OK;
+    return pbr_fail_at(diag, PBR_E_ARG, "CLI-013", "PROXMOX_OUTPUT_FORMAT: undefined output format '%s' (text, json, json-pretty)", text);
+}
+
 enum pbr_format pbr_output_format(const struct pbr_args *args)
 {
     const char *text = pbr_args_text(args, "output-format");

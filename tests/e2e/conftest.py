@@ -38,7 +38,7 @@ def make_store(tmp_path: Path) -> Callable[..., Path]:
     maker = Client(tmp_path / "maker")
 
     def make(name: str = "store1") -> Path:
-        maker.ok("store", "init", "--lazy", tmp_path / name)
+        maker.expect_ok("store", "init", "--lazy", tmp_path / name)
         return tmp_path / name
 
     return make
@@ -126,7 +126,7 @@ def prebuilt(session_path: Path, tmp_path: Path) -> Callable[[str, Callable[[Pat
         folder = session_path / name
         if not folder.exists():
             folder.mkdir()
-            Client(session_path / f"{name}-home").ok("store", "init", "--lazy", folder / "store1")
+            Client(session_path / f"{name}-home").expect_ok("store", "init", "--lazy", folder / "store1")
             server = Server(session_path / f"{name}-server", folder / "store1")
             build(folder, Client(session_path / f"{name}-home", **server.environment()))
             server.stop()

@@ -49,11 +49,11 @@ class Result:
     def __repr__(self) -> str:
         return f"pbsref {self.args} ended with {self.code}, saying {self.err!r}"
 
-    def fine(self) -> Result:
+    def expect_fine(self) -> Result:
         assert self.code == OK, self
         return self
 
-    def fails(self, code: int, *words: str) -> Result:
+    def expect_failure(self, code: int, *words: str) -> Result:
         """Ended with `code` and exactly one line that begins with "Error: ", the last one, with all `words` in it."""
         assert self.code == code, self
         assert [line for line in self.lines if line.startswith("Error: ")] == self.lines[-1:], self
@@ -63,7 +63,7 @@ class Result:
 
     def fails_alone(self, code: int, *words: str) -> Result:
         """The same, and there is no other line."""
-        self.fails(code, *words)
+        self.expect_failure(code, *words)
         assert len(self.lines) == 1, self
         return self
 

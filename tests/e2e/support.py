@@ -101,12 +101,12 @@ class Client:
         assert process.returncode >= 0 and process.returncode != 99, f"{args}: {process.returncode}\n{text}"
         return Result([str(a) for a in args], process.returncode, out, text)
 
-    def ok(self, *args: str | Path, **kw: Any) -> Result:
+    def expect_ok(self, *args: str | Path, **kw: Any) -> Result:
         result = self.run(*args, **kw)
         assert result.exit == 0, f"{result.args}: exit {result.exit}\n{result.stderr}"
         return result
 
-    def fails(self, code: int, text: str, *args: str | Path, **kw: Any) -> Result:
+    def expect_failure(self, code: int, text: str, *args: str | Path, **kw: Any) -> Result:
         """The exit status, and a text that standard error must hold."""
         result = self.run(*args, **kw)
         assert result.exit == code, f"{result.args}: exit {result.exit}, not {code}\n{result.stderr}"
@@ -117,7 +117,7 @@ class Client:
         """A backup that succeeds; its summary. Further options go in as part of `specs`."""
         args = ["backup", *specs, "--backup-id", group, "--backup-time", str(at), "--change-detection-mode", mode,
                 "--output-format", "json"]
-        return self.ok(*args, **kw).json()
+        return self.expect_ok(*args, **kw).json()
 
 
 class Repo:

@@ -33,11 +33,11 @@ def test_all_golden_trees_in_one_archive(repo: Repo, tmp_path: Path, mode: str) 
     repo.client.backup(f"root.pxar:{source}", mode=mode)
     assert_sound(repo.store, snapshots=1, averages=AVERAGES)
     assert_holds(repo.store, "host/box/latest", "root.pxar", source)
-    repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     again = tmp_path / "again"
     repo.client.backup(f"root.pxar:{tmp_path / 'out'}", mode=mode, at=T0 + 1, group="again")
     assert_holds(repo.store, "host/again/latest", "root.pxar", tmp_path / "out")
-    repo.client.ok("restore", "host/again", "root.pxar", again)
+    repo.client.expect_ok("restore", "host/again", "root.pxar", again)
     assert_same(tmp_path / "out", again)
 
 
@@ -48,7 +48,7 @@ def test_random_tree(dir_repo: Repo, tmp_path: Path, mode: str, seed: int) -> No
     dir_repo.client.backup(f"root.pxar:{source}", "--chunk-size", "64", mode=mode)
     assert_sound(dir_repo.store, snapshots=1)
     assert_holds(dir_repo.store, "host/box/latest", "root.pxar", source)
-    dir_repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    dir_repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", source)
 
 
@@ -75,8 +75,8 @@ def test_several_sources_in_one_backup(repo: Repo, tmp_path: Path, mode: str) ->
     stored = {"disk.img": "image", "etc.conf": "conf", "empty.log": "log", "big.conf": "big"}
     for archive, name in stored.items():
         assert stored_bytes(repo.store, "host/box/latest", archive, tmp_path / "x") == files[name]
-        assert repo.client.ok("restore", "host/box", archive, "-").out == files[name]
-        repo.client.ok("restore", "host/box", archive, tmp_path / f"out-{archive}")
+        assert repo.client.expect_ok("restore", "host/box", archive, "-").out == files[name]
+        repo.client.expect_ok("restore", "host/box", archive, tmp_path / f"out-{archive}")
         assert (tmp_path / f"out-{archive}").read_bytes() == files[name]
 
 
@@ -89,7 +89,7 @@ def test_catalog_lines_are_the_original_clients(repo: Repo, tmp_path: Path) -> N
         repo.client.backup(f"root.pxar:{source}", mode=mode, at=at)
         snapshot = snapshots_of(repo.store)[-1]
         golden = (CLIENT_OUTPUT / f"{name}.txt").read_text().splitlines()[1:-1]
-        result = repo.client.ok("catalog", "dump", snapshot)
+        result = repo.client.expect_ok("catalog", "dump", snapshot)
         assert result.lines() == [line.rstrip() for line in golden]
         assert result.out == b""
 
@@ -101,7 +101,7 @@ def test_catalog_lines_of_odd_names(dir_repo: Repo, tmp_path: Path) -> None:
         (Path(os.fsdecode(os.path.join(os.fsencode(source), name)))).touch()
     os.utime(source / "ä", (0, T0))
     dir_repo.client.backup(f"b.pxar:{source}", f"a.pxar:{source}")
-    lines = dir_repo.client.ok("catalog", "dump", snapshots_of(dir_repo.store)[0], env={"TZ": "UTC-02:30"}).lines()
+    lines = dir_repo.client.expect_ok("catalog", "dump", snapshots_of(dir_repo.store)[0], env={"TZ": "UTC-02:30"}).lines()
     names = [r"\u{1}", r"back\\slash", r"it's", r"new\nline", r'quote\"', "ä", r"\xFF"]
     assert [line.split(" 0 ")[0] for line in lines] == [
         text for archive in ("b", "a")
@@ -114,11 +114,11 @@ def test_only_legacy_archives_have_a_catalog(dir_repo: Repo, tmp_path: Path) -> 
     (tmp_path / "conf").write_bytes(b"x")
     dir_repo.client.backup(f"a.conf:{tmp_path / 'conf'}")
     assert files_of(dir_repo.store) == ["a.conf.blob"]
-    dir_repo.client.fails(1, "neither a catalog nor a metadata archive", "catalog", "dump", snapshots_of(dir_repo.store)[0])
+    dir_repo.client.expect_failure(1, "neither a catalog nor a metadata archive", "catalog", "dump", snapshots_of(dir_repo.store)[0])
     dir_repo.client.backup(f"a.pxar:{source}", mode="data", at=T0 + 1)
     assert files_of(dir_repo.store) == ["a.ppxar.didx", "a.mpxar.didx"]
     assert_holds(dir_repo.store, "host/box/latest", "a.pxar", source)
-    dir_repo.client.fails(2, "unable to parse backup snapshot path 'host/box'", "catalog", "dump", "host/box")
+    dir_repo.client.expect_failure(2, "unable to parse backup snapshot path 'host/box'", "catalog", "dump", "host/box")
 
 
 # ---- images ----
@@ -131,7 +131,7 @@ def test_image_sizes(dir_repo: Repo, tmp_path: Path, size: int) -> None:
                                                manifest_of(dir_repo.store, "host/box/latest").file("disk.img.fidx"))
     assert (index.size, index.chunk_size, len(index.chunks)) == (size, MIB4, -(-size // MIB4))
     assert_sound(dir_repo.store)
-    dir_repo.client.ok("restore", "host/box", "disk.img", tmp_path / "out")
+    dir_repo.client.expect_ok("restore", "host/box", "disk.img", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == (tmp_path / "image").read_bytes()
     assert stored_bytes(dir_repo.store, "host/box/latest", "disk.img", tmp_path / "x") == (tmp_path / "image").read_bytes()
 
@@ -144,7 +144,7 @@ def test_image_with_repeated_and_zero_chunks(repo: Repo, tmp_path: Path) -> None
     archive = result["archives"][0]
     assert (archive["chunks"], archive["new_chunks"], archive["known_chunks"]) == (5, 3, 2)
     assert_sound(repo.store, snapshots=1)
-    assert repo.client.ok("restore", "host/box", "disk.img", "-").out == data
+    assert repo.client.expect_ok("restore", "host/box", "disk.img", "-").out == data
     assert stored_bytes(repo.store, "host/box/latest", "disk.img", tmp_path / "x") == data
 
 
@@ -175,14 +175,14 @@ def test_excludes(dir_repo: Repo, tmp_path: Path, mode: str) -> None:
     dir_repo.client.backup(f"root.pxar:{source}", "--exclude", "*.tmp", "--exclude", "/gone", mode=mode)
     assert_sound(dir_repo.store)
     assert_holds(dir_repo.store, "host/box/latest", "root.pxar", source, exclude=("*.tmp", "/gone"))
-    dir_repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    dir_repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     found = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*"))
     extra = [".pxarexclude-cli"] if mode == "legacy" else []
     assert found == sorted([*extra, "deep", "deep/gone", "deep/gone/y", "keep", "keep/.pxarexclude"])
     if mode == "legacy":
         assert (tmp_path / "out/.pxarexclude-cli").read_bytes().splitlines() == [b"*.tmp", b"/gone"]
     else:
-        dir_repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out2", "--prelude-target", tmp_path / "prelude")
+        dir_repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out2", "--prelude-target", tmp_path / "prelude")
         assert b"*.tmp" in (tmp_path / "prelude").read_bytes()
 
 
@@ -191,7 +191,7 @@ def test_messages(repo: Repo, tmp_path: Path) -> None:
     (tmp_path / "conf").write_bytes(b"x\n")
     args = ("backup", f"root.pxar:{source}", f"etc.conf:{tmp_path / 'conf'}", "--backup-id", "box", "--backup-type", "ct")
     name = repo.server.repository() if repo.server else f"dir:{repo.store}"
-    lines = repo.client.ok(*args, "--backup-time", str(T0)).lines()
+    lines = repo.client.expect_ok(*args, "--backup-time", str(T0)).lines()
     assert lines[0] == "Starting backup: ct/box/2023-11-14T22:13:20Z"
     assert lines[1].startswith("Client name: ")
     assert lines[2].startswith("Starting backup protocol: ")
@@ -202,7 +202,7 @@ def test_messages(repo: Repo, tmp_path: Path) -> None:
     assert lines[7].startswith("Uploaded backup catalog (")
     assert lines[8].startswith("Duration: ")
     assert lines[9].startswith("End Time: ")
-    lines = repo.client.ok(*args, "--backup-time", str(T0 + 60), "--change-detection-mode", "data").lines()
+    lines = repo.client.expect_ok(*args, "--backup-time", str(T0 + 60), "--change-detection-mode", "data").lines()
     assert lines[3] == "Downloading previous manifest (Tue Nov 14 22:13:20 2023)"
     assert lines[4].endswith(" as root.mpxar.didx")
     assert_sound(repo.store, snapshots=2)
@@ -212,7 +212,7 @@ def test_messages(repo: Repo, tmp_path: Path) -> None:
 
 def test_dry_run_leaves_nothing(repo: Repo, tmp_path: Path) -> None:
     source = small_tree(tmp_path / "source", entries=10)
-    lines = repo.client.ok("backup", f"root.pxar:{source}", "--backup-id", "box", "--dry-run").lines()
+    lines = repo.client.expect_ok("backup", f"root.pxar:{source}", "--backup-id", "box", "--dry-run").lines()
     assert any(line.startswith(f"Would upload directory '{source}' to ") and line.endswith(" as root.pxar.didx")
                for line in lines)
     assert "dry-run: no upload happened" in lines
@@ -245,7 +245,7 @@ def test_dry_run_leaves_nothing(repo: Repo, tmp_path: Path) -> None:
     (2, "all-file-systems", ["a.pxar:/etc", "--all-file-systems", "--include-dev", "/"]),
 ])
 def test_refused_before_anything_is_sent(dir_repo: Repo, code: int, text: str, args: list[str]) -> None:
-    dir_repo.client.fails(code, text, "backup", *args)
+    dir_repo.client.expect_failure(code, text, "backup", *args)
     assert snapshot_dirs(dir_repo.store) == []
 
 
@@ -265,7 +265,7 @@ def test_source_may_be_a_link_to_a_directory(dir_repo: Repo, tmp_path: Path) -> 
 
 def test_default_group_is_the_host_name(dir_repo: Repo, tmp_path: Path) -> None:
     source = small_tree(tmp_path / "source", entries=3)
-    dir_repo.client.ok("backup", f"root.pxar:{source}")
+    dir_repo.client.expect_ok("backup", f"root.pxar:{source}")
     snapshot = snapshots_of(dir_repo.store)[0]
     assert snapshot.split("/")[:2] == ["host", os.uname().nodename.partition(".")[0]]
     assert_holds(dir_repo.store, snapshot, "root.pxar", source)
@@ -276,7 +276,7 @@ def test_empty_directory(repo: Repo, tmp_path: Path) -> None:
     for at, mode in ((T0, "legacy"), (T0 + 1, "data")):
         repo.client.backup(f"root.pxar:{tmp_path / 'source'}", mode=mode, at=at)
         assert_holds(repo.store, "host/box/latest", "root.pxar", tmp_path / "source")
-        repo.client.ok("restore", "host/box", "root.pxar", tmp_path / mode)
+        repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / mode)
         assert_same(tmp_path / mode, tmp_path / "source")
     assert_sound(repo.store, snapshots=2)
 
@@ -285,7 +285,7 @@ def test_backup_time_must_be_new(repo: Repo, tmp_path: Path) -> None:
     source = small_tree(tmp_path / "source", entries=3)
     repo.client.backup(f"root.pxar:{source}")
     for at in (T0, T0 - 1):
-        repo.client.fails(4, "backup timestamp is older than last backup." if at < T0 else "", "backup", f"root.pxar:{source}",
+        repo.client.expect_failure(4, "backup timestamp is older than last backup." if at < T0 else "", "backup", f"root.pxar:{source}",
                           "--backup-id", "box", "--backup-time", str(at))
     assert snapshots_of(repo.store) == ["host/box/2023-11-14T22:13:20Z"]
     assert_holds(repo.store, "host/box/latest", "root.pxar", source)

@@ -36,7 +36,7 @@ def check_after_failure(server: Server, client: Client, source: Path, kept: int 
     while len(snapshot_dirs(server.store)) > kept and time.monotonic() < deadline:
         time.sleep(0.02)  # the server may still be noticing that the connection is gone
     assert len(snapshot_dirs(server.store)) == kept
-    client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 500))
+    client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 500))
     assert_sound(server.store, snapshots=kept + 1)
     assert_holds(server.store, "host/box/latest", "root.pxar", source)
 
@@ -90,7 +90,7 @@ def test_server_that_forgets_chunks(make_server: Callable[..., Server], make_cli
     """It said that it has them, then refuses the append."""
     server = make_server(faults=("POST /dynamic_chunk#2:lie=known",))
     client = make_client(server)
-    result = client.fails(4, "cannot append to ", "backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0), limit=SOON)
+    result = client.expect_failure(4, "cannot append to ", "backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0), limit=SOON)
     assert "chunk" in result.stderr
     check_after_failure(server, client, source)
 
@@ -101,8 +101,8 @@ def test_unusable_previous_index_means_a_full_backup(make_server: Callable[..., 
     """First answer to `previous` is the manifest, the second is an index."""
     server = make_server(faults=(f"GET /previous#2:{what}",))
     client = make_client(server)
-    client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0))
-    result = client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 1), "--output-format", "json", limit=SOON)
+    client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0))
+    result = client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 1), "--output-format", "json", limit=SOON)
     assert result.json()["archives"][0]["known_chunks"] == 0
     assert "Error downloading .didx from previous manifest: " in result.stderr
     assert_sound(server.store, snapshots=2)
@@ -114,8 +114,8 @@ def test_unusable_previous_manifest_means_a_full_backup(make_server: Callable[..
                                                         source: Path, what: str) -> None:
     server = make_server(faults=(f"GET /previous#1:{what}",))
     client = make_client(server)
-    client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0))
-    result = client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 1), "--output-format", "json", limit=SOON)
+    client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0))
+    result = client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 1), "--output-format", "json", limit=SOON)
     assert result.json()["archives"][0]["known_chunks"] == 0
     assert "Couldn't download previous manifest - " in result.stderr
     assert_sound(server.store, snapshots=2)
@@ -127,7 +127,7 @@ def test_old_server_without_previous_backup_time(make_server: Callable[..., Serv
     server = make_server(faults=("GET /previous_backup_time#*:status=404,Path '/previous_backup_time' not found.",))
     client = make_client(server)
     for i in range(2):
-        result = client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + i), "--output-format", "json")
+        result = client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + i), "--output-format", "json")
     assert result.json()["archives"][0]["new_chunks"] == 0
     assert_sound(server.store, snapshots=2)
     assert_holds(server.store, "host/box/latest", "root.pxar", source)
@@ -140,10 +140,10 @@ def test_slow_servers_are_waited_for(make_server: Callable[..., Server], make_cl
     source = small_tree(tmp_path / "source", entries=20)
     server = make_server(faults=faults)
     client = make_client(server)
-    client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0))
+    client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0))
     assert_sound(server.store, snapshots=1)
     assert_holds(server.store, "host/box/latest", "root.pxar", source)
-    client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", source)
 
 
@@ -164,12 +164,12 @@ def test_server_killed_in_the_middle(make_server: Callable[..., Server], make_cl
     again = make_server(store=server.store)
     assert snapshots_of(server.store) == []
     other = make_client(again)
-    assert other.ok("snapshot", "list", "--output-format", "json").json() in ([], None) or all(
+    assert other.expect_ok("snapshot", "list", "--output-format", "json").json() in ([], None) or all(
         "index.json.blob" not in [f["filename"] for f in s["files"]]
-        for s in other.ok("snapshot", "list", "--output-format", "json").json())
-    other.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 1))
+        for s in other.expect_ok("snapshot", "list", "--output-format", "json").json())
+    other.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 1))
     assert_holds(server.store, "host/box/latest", "root.pxar", source)
-    other.ok("restore", "host/box", "root.pxar", other.home / "out")
+    other.expect_ok("restore", "host/box", "root.pxar", other.home / "out")
     assert_same(other.home / "out", source)
 
 
@@ -185,7 +185,7 @@ def pipe_backup(client: Client, pipe: Path, *extra: str) -> tuple[subprocess.Pop
 
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_client_that_is_stopped(repo: Repo, source: Path, tmp_path: Path, sig: signal.Signals) -> None:
-    repo.client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0))
+    repo.client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0))
     process, fd = pipe_backup(repo.client, tmp_path / "pipe", "--backup-time", str(T0 + 10))
     try:
         for piece in range(5):
@@ -199,12 +199,12 @@ def test_client_that_is_stopped(repo: Repo, source: Path, tmp_path: Path, sig: s
         os.close(fd)
     assert process.returncode == (-9 if sig == signal.SIGKILL else 130)
     assert snapshots_of(repo.store) == ["host/box/2023-11-14T22:13:20Z"]
-    listed = repo.client.ok("snapshot", "list", "--output-format", "json").json()
+    listed = repo.client.expect_ok("snapshot", "list", "--output-format", "json").json()
     finished = [s for s in listed if any(f["filename"] == "index.json.blob" for f in s["files"])]
     assert [s["backup-time"] for s in finished] == [T0]
-    repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", source)
-    repo.client.ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 20))
+    repo.client.expect_ok("backup", f"root.pxar:{source}", *ARGS, "--backup-time", str(T0 + 20))
     assert_holds(repo.store, "host/box/latest", "root.pxar", source)
     if sig != signal.SIGKILL or repo.server:
         assert_sound(repo.store, snapshots=2)
@@ -221,7 +221,7 @@ def test_interrupted_while_the_server_is_silent(make_server: Callable[..., Serve
         _, err = process.communicate(timeout=SOON)
         assert process.returncode == 130, err
         check_after_failure(server, client, source)
-        client.ok("snapshot", "forget", snapshots_of(server.store)[0])
+        client.expect_ok("snapshot", "forget", snapshots_of(server.store)[0])
 
 
 # ---- sources ----
@@ -232,7 +232,7 @@ def test_unreadable_files_are_named_and_left_out(repo: Repo, tmp_path: Path) -> 
     source = small_tree(tmp_path / "source", entries=10)
     (source / "secret").write_text("x")
     (source / "secret").chmod(0)
-    result = repo.client.ok("backup", f"root.pxar:{source}", *ARGS)
+    result = repo.client.expect_ok("backup", f"root.pxar:{source}", *ARGS)
     assert 'failed to open file: "secret": access denied' in result.stderr
     assert_sound(repo.store, snapshots=1)
     (source / "secret").unlink()
@@ -270,7 +270,7 @@ def test_source_that_changes_while_it_is_read(repo: Repo, tmp_path: Path) -> Non
         thread.join()
     assert_sound(repo.store, snapshots=4)
     for i, snapshot in enumerate(snapshots_of(repo.store)):
-        repo.client.ok("restore", snapshot, "root.pxar", tmp_path / f"out{i}")
+        repo.client.expect_ok("restore", snapshot, "root.pxar", tmp_path / f"out{i}")
         assert_same(tmp_path / f"out{i}" / "stable", source / "stable")
 
 

@@ -72,7 +72,7 @@ def test_modes_in_turn(pbs_server: Server, client: Client, tmp_path: Path, order
     assert set(states) == {"known"}  # third run: all of it was there since the first
     assert_sound(pbs_server.store, snapshots=3)
     for i, snapshot in enumerate(snapshots_of(pbs_server.store)):
-        client.ok("restore", snapshot, "root.pxar", tmp_path / f"out{i}")
+        client.expect_ok("restore", snapshot, "root.pxar", tmp_path / f"out{i}")
         assert_same(tmp_path / f"out{i}", source)
 
 
@@ -139,7 +139,7 @@ def test_small_chunks_many_of_them(repo: Repo, tmp_path: Path, mode: str) -> Non
     assert len(index.chunks) > 100
     assert_sound(repo.store, snapshots=1)
     assert_holds(repo.store, "host/box/latest", "root.pxar", source)
-    repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", source)
 
 
@@ -183,7 +183,7 @@ def test_previous_snapshot_that_failed_verification_is_not_used(pbs_server: Serv
     text["unprotected"]["verify_state"] = {"state": "failed", "upid": "UPID:x:00000001:00000001:00000001:00000001:verify:x:root@pam:"}
     path.write_bytes(blob.encode(json.dumps(text).encode()))
     assert manifest.parse(blob.decode(path.read_bytes())).files
-    result = client.ok("backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 1), "--output-format", "json")
+    result = client.expect_ok("backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 1), "--output-format", "json")
     assert "No previous manifest available." in result.lines()
     assert archives(result.json())["root.pxar.didx"]["known_chunks"] == 0
     assert_sound(pbs_server.store, snapshots=2)
@@ -199,9 +199,9 @@ def test_damaged_previous_manifest_is_named_by_the_server(repo: Repo, tmp_path: 
     raw = path.read_bytes()
     path.write_bytes(raw[:20] if damage == "truncate" else raw[:-1] + bytes([raw[-1] ^ 1]))
     args = ("backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 1))
-    repo.client.fails(4, f"""unable to load blob '"{path}"' - """, *args)
+    repo.client.expect_failure(4, f"""unable to load blob '"{path}"' - """, *args)
     path.unlink()
-    result = repo.client.ok(*args)
+    result = repo.client.expect_ok(*args)
     assert "No previous manifest available." in result.lines()
     path.write_bytes(raw)
     assert_sound(repo.store, snapshots=2)
@@ -214,7 +214,7 @@ def test_damaged_previous_index_is_only_a_warning(repo: Repo, tmp_path: Path) ->
     path = repo.store / snapshots_of(repo.store)[0] / "root.pxar.didx"
     raw = path.read_bytes()
     path.write_bytes(raw[:-1])
-    result = repo.client.ok("backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 1),
+    result = repo.client.expect_ok("backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 1),
                             "--output-format", "json")
     assert archives(result.json())["root.pxar.didx"]["known_chunks"] == 0
     path.write_bytes(raw)
@@ -248,7 +248,7 @@ def test_two_backups_of_a_group_at_once(repo: Repo, tmp_path: Path) -> None:
             release.wait(0.05)
             deadline -= 1
         assert deadline and first.poll() is None
-        second = repo.client.fails(4, "", "backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 1))
+        second = repo.client.expect_failure(4, "", "backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 1))
         assert "lock" in second.stderr, second.stderr
         repo.client.backup(f"root.pxar:{source}", group="other")
     finally:

@@ -39,7 +39,7 @@ class Run:
                  chunk_size: int = 64) -> None:
         args = ["backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + at), "--chunk-size",
                 str(chunk_size), "--change-detection-mode", mode, "--output-format", "json", *extra]
-        result = client.ok(*args)
+        result = client.expect_ok(*args)
         self.lines = [line.rstrip() for line in result.lines()]
         self.archives: dict[str, dict[str, Any]] = {a["name"]: a for a in result.json()["archives"]}
 
@@ -117,7 +117,7 @@ def test_generations(repo: Repo, tmp_path: Path) -> None:
     assert_holds(repo.store, "host/box/latest", "root.mpxar", source)
     assert_sound(repo.store, snapshots=5)
 
-    repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", source)
 
 
@@ -180,7 +180,7 @@ def test_descriptors_are_few_enough(dir_repo: Repo, tmp_path: Path) -> None:
     Run(dir_repo.client, source, 0, mode="data")
     args = ("backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 1), "--chunk-size", "64",
             "--change-detection-mode", "metadata")
-    result = dir_repo.client.ok(*args, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
+    result = dir_repo.client.expect_ok(*args, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
     assert "resource limit for open file handles low: 200" in result.stderr
     assert " - 400 total files (0 hardlinks)" in result.stderr
     assert_holds(dir_repo.store, "host/box/latest", "root.mpxar", source)
@@ -224,7 +224,7 @@ def test_other_chunk_size(dir_repo: Repo, tmp_path: Path) -> None:
 def test_several_archives(repo: Repo, tmp_path: Path) -> None:
     one, two = tree_of(tmp_path / "one", seed=1), tree_of(tmp_path / "two", seed=2)
     for at in range(2):
-        result = repo.client.ok("backup", f"one.pxar:{one}", f"two.pxar:{two}", "--backup-id", "box", "--backup-time",
+        result = repo.client.expect_ok("backup", f"one.pxar:{one}", f"two.pxar:{two}", "--backup-id", "box", "--backup-time",
                                 str(T0 + at), "--change-detection-mode", "metadata", "--chunk-size", "64",
                                 "--output-format", "json")
     assert [a.get("reused_files") for a in result.json()["archives"]] == [200, None, 200, None]
@@ -252,7 +252,7 @@ def test_same_as_the_original(generation: int, golden_store: Path, make_client: 
         shutil.rmtree(golden_store / s.path)
     own(golden_store / "host" / "reuse")
     client = make_client(PBS_REPOSITORY=f"dir:{golden_store}")
-    result = client.ok("backup", f"root.pxar:{source}", "--backup-id", "reuse", "--backup-time", str(T0 + 5000),
+    result = client.expect_ok("backup", f"root.pxar:{source}", "--backup-id", "reuse", "--backup-time", str(T0 + 5000),
                        "--change-detection-mode", "metadata", "--chunk-size", "64")
     lines = [line.rstrip() for line in result.lines()]
     wanted = [line.rstrip() for line in (CLIENT_OUTPUT / f"reuse-{generation}.txt").read_text().splitlines()]
@@ -271,7 +271,7 @@ def test_on_an_encrypted_backup_of_the_original(golden_store: Path, make_client:
     source = golden_tree("special-files", tmp_path / "tree")
     own(golden_store / "host" / "enc")
     client = make_client(PBS_REPOSITORY=f"dir:{golden_store}")
-    result = client.ok("backup", f"root.pxar:{source}", "--backup-id", "enc", "--backup-time", str(T0 + 5000),
+    result = client.expect_ok("backup", f"root.pxar:{source}", "--backup-id", "enc", "--backup-time", str(T0 + 5000),
                        "--change-detection-mode", "metadata", "--keyfile", KEYFILE)
     assert USING in [line.rstrip() for line in result.lines()]
     assert_holds(golden_store, "host/enc/latest", "root.mpxar", source, keyed=True)
@@ -368,7 +368,7 @@ def test_other_crypt_mode(repo: Repo, tmp_path: Path) -> None:
 
 # ---- damaged reference ----
 
-def fails(client: Client, source: Path, text: str) -> None:
+def expect_failure(client: Client, source: Path, text: str) -> None:
     result = client.run("backup", f"root.pxar:{source}", "--backup-id", "box", "--backup-time", str(T0 + 9), "--chunk-size",
                         "64", "--change-detection-mode", "metadata")
     assert result.exit in (1, 3, 4) and text in result.stderr, result.stderr

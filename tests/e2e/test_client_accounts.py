@@ -44,32 +44,32 @@ def test_password_sources(pbs_server: Server, client: Client, tmp_path: Path) ->
     for env in ({"PBS_PASSWORD": PASSWORD}, {"PBS_PASSWORD": f"{PASSWORD}\nmore"}, {"PBS_PASSWORD_FILE": str(secret)},
                 {"PBS_PASSWORD_CMD": f"cat '{secret}'"}, {"PBS_PASSWORD_CMD": f'echo "{PASSWORD}"'},
                 {"CREDENTIALS_DIRECTORY": str(credentials)}):
-        client.ok("list", env={"PBS_PASSWORD": None, "XDG_RUNTIME_DIR": None, **env})
+        client.expect_ok("list", env={"PBS_PASSWORD": None, "XDG_RUNTIME_DIR": None, **env})
     with open(secret) as f:
-        client.ok("list", env={"PBS_PASSWORD": None, "XDG_RUNTIME_DIR": None, "PBS_PASSWORD_FD": str(f.fileno())},
+        client.expect_ok("list", env={"PBS_PASSWORD": None, "XDG_RUNTIME_DIR": None, "PBS_PASSWORD_FD": str(f.fileno())},
                   pass_fds=(f.fileno(),))
 
 
 def test_first_password_source_wins(client: Client, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong\n")
-    client.ok("list", env={"PBS_PASSWORD_FILE": str(tmp_path / "wrong")})
-    client.fails(4, "permission check failed.", "list", env={"PBS_PASSWORD": "", "PBS_PASSWORD_FILE": "/dev/null"})
+    client.expect_ok("list", env={"PBS_PASSWORD_FILE": str(tmp_path / "wrong")})
+    client.expect_failure(4, "permission check failed.", "list", env={"PBS_PASSWORD": "", "PBS_PASSWORD_FILE": "/dev/null"})
 
 
 def test_password_that_cannot_be_read(client: Client) -> None:
     def env(**changes: str) -> dict[str, str | None]:
         return {"PBS_PASSWORD": None, "XDG_RUNTIME_DIR": None, **changes}
 
-    client.fails(1, "PBS_PASSWORD_FILE", "list", env=env(PBS_PASSWORD_FILE="/nonexistent"))
-    client.fails(1, "PBS_PASSWORD_CMD", "list", env=env(PBS_PASSWORD_CMD="false"))
-    client.fails(2, "PBS_PASSWORD_FD", "list", env=env(PBS_PASSWORD_FD="x"))
-    client.fails(2, "no password input mechanism available", "list", env=env())
+    client.expect_failure(1, "PBS_PASSWORD_FILE", "list", env=env(PBS_PASSWORD_FILE="/nonexistent"))
+    client.expect_failure(1, "PBS_PASSWORD_CMD", "list", env=env(PBS_PASSWORD_CMD="false"))
+    client.expect_failure(2, "PBS_PASSWORD_FD", "list", env=env(PBS_PASSWORD_FD="x"))
+    client.expect_failure(2, "no password input mechanism available", "list", env=env())
 
 
 def test_wrong_password(pbs_server: Server, client: Client, tree: Path) -> None:
-    client.fails(4, "permission check failed.", "list", env={"PBS_PASSWORD": "wrong"})
-    client.fails(4, "permission check failed.", "backup", f"a.pxar:{tree}", env={"PBS_PASSWORD": "wrong"})
-    client.fails(4, "permission check failed.", "list", "--repository", pbs_server.repository("nobody@pam"))
+    client.expect_failure(4, "permission check failed.", "list", env={"PBS_PASSWORD": "wrong"})
+    client.expect_failure(4, "permission check failed.", "backup", f"a.pxar:{tree}", env={"PBS_PASSWORD": "wrong"})
+    client.expect_failure(4, "permission check failed.", "list", "--repository", pbs_server.repository("nobody@pam"))
     assert snapshots_of(pbs_server.store) == []
     assert not (client.home / "run/proxmox-backup/tickets").exists()
 
@@ -82,27 +82,27 @@ def tickets_of(client: Client) -> Any:
 
 def test_login_stores_a_ticket_and_logout_removes_it(pbs_server: Server, client: Client, tree: Path) -> None:
     before = int(time.time())
-    client.ok("login")
+    client.expect_ok("login")
     entry = tickets_of(client)["127.0.0.1"][USER]
     assert set(entry) == {"timestamp", "ticket", "token"}
     assert before <= entry["timestamp"] <= time.time()
     assert entry["ticket"].startswith("PBS:root@pam:")
     assert (client.home / "run/proxmox-backup/tickets").stat().st_mode & 0o777 == 0o600
     no_password = {"PBS_PASSWORD": None}
-    client.ok("list", env=no_password)
-    client.ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env=no_password)
+    client.expect_ok("list", env=no_password)
+    client.expect_ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env=no_password)
     assert_sound(pbs_server.store, snapshots=1)
     assert_holds(pbs_server.store, "host/box/latest", "a.pxar", tree)
-    client.ok("logout")
+    client.expect_ok("logout")
     assert tickets_of(client).get("127.0.0.1", {}) == {}
-    client.fails(2, "no password input mechanism available", "list", env=no_password)
-    again = client.ok("logout")
+    client.expect_failure(2, "no password input mechanism available", "list", env=no_password)
+    again = client.expect_ok("logout")
     assert f"no ticket found for {USER} on server 127.0.0.1" in again.stderr
 
 
 def test_ticket_format_written_by_others(pbs_server: Server, client: Client) -> None:
     """A cache with other servers and users, and stale entries, which are dropped."""
-    client.ok("login")
+    client.expect_ok("login")
     path = client.home / "run/proxmox-backup/tickets"
     found = tickets_of(client)
     now = int(time.time())
@@ -110,18 +110,18 @@ def test_ticket_format_written_by_others(pbs_server: Server, client: Client) -> 
     found["127.0.0.1"]["stale@pbs"] = {"timestamp": now - 7200, "ticket": "PBS:x", "token": "y"}
     found["elsewhere"] = {"root@pam": {"timestamp": now - 100, "ticket": "PBS:z", "token": "t"}}
     path.write_text(json.dumps(found, indent=1))
-    client.ok("list", env={"PBS_PASSWORD": None})
+    client.expect_ok("list", env={"PBS_PASSWORD": None})
     left = tickets_of(client)
     assert set(left["127.0.0.1"]) == {USER, "other@pbs"}
     assert left["elsewhere"] == found["elsewhere"]
 
 
 def test_stale_ticket_is_not_used(pbs_server: Server, client: Client) -> None:
-    client.ok("login")
+    client.expect_ok("login")
     found = tickets_of(client)
     found["127.0.0.1"][USER]["timestamp"] -= 7141
     (client.home / "run/proxmox-backup/tickets").write_text(json.dumps(found))
-    client.fails(2, "no password input mechanism available", "list", env={"PBS_PASSWORD": None})
+    client.expect_failure(2, "no password input mechanism available", "list", env={"PBS_PASSWORD": None})
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"127.0.0.1":[]}', '{"127.0.0.1":{"root@pam":{"timestamp":"x"}}}'])
@@ -129,15 +129,15 @@ def test_damaged_ticket_file_is_replaced(client: Client, content: str) -> None:
     path = client.home / "run/proxmox-backup/tickets"
     path.parent.mkdir()
     path.write_text(content)
-    client.ok("login")
+    client.expect_ok("login")
     assert tickets_of(client)["127.0.0.1"][USER]["ticket"]
 
 
 def test_no_runtime_directory(client: Client, tmp_path: Path) -> None:
     """The ticket is not kept, nothing else happens, and the directory is not made up."""
     for folder in (None, str(tmp_path / "no" / "run"), ""):
-        client.ok("login", env={"XDG_RUNTIME_DIR": folder})
-        client.ok("list", env={"XDG_RUNTIME_DIR": folder})
+        client.expect_ok("login", env={"XDG_RUNTIME_DIR": folder})
+        client.expect_ok("list", env={"XDG_RUNTIME_DIR": folder})
     assert not (tmp_path / "no").exists() and not (client.home / "run" / "proxmox-backup").exists()
 
 
@@ -145,15 +145,15 @@ def test_no_runtime_directory(client: Client, tmp_path: Path) -> None:
 
 def test_token(pbs_server: Server, client: Client, tree: Path) -> None:
     env: dict[str, str | None] = {"PBS_REPOSITORY": pbs_server.repository(TOKEN), "PBS_PASSWORD": TOKEN_SECRET}
-    client.ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env=env)
+    client.expect_ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env=env)
     assert "/api2/json/access/ticket" not in paths_of(pbs_server)
     assert pbs_server.events("session")[0]["auth"] == TOKEN
     assert (pbs_server.store / "host/box/owner").read_text().strip() == TOKEN
     assert_sound(pbs_server.store, snapshots=1)
     assert_holds(pbs_server.store, "host/box/latest", "a.pxar", tree)
-    client.ok("restore", "host/box", "a.pxar", client.home / "out", env=env)
-    client.fails(4, "authentication failed", "list", env={**env, "PBS_PASSWORD": "wrong"})
-    client.fails(2, "API token secret must be provided!", "list", env={**env, "PBS_PASSWORD": None})
+    client.expect_ok("restore", "host/box", "a.pxar", client.home / "out", env=env)
+    client.expect_failure(4, "authentication failed", "list", env={**env, "PBS_PASSWORD": "wrong"})
+    client.expect_failure(2, "API token secret must be provided!", "list", env={**env, "PBS_PASSWORD": None})
     assert not (client.home / "run/proxmox-backup/tickets").exists()
 
 
@@ -161,38 +161,38 @@ def test_token(pbs_server: Server, client: Client, tree: Path) -> None:
 
 def test_wrong_fingerprint(pbs_server: Server, client: Client, tree: Path) -> None:
     for args in (("list",), ("backup", f"a.pxar:{tree}")):
-        result = client.fails(4, "fingerprint", *args, env={"PBS_FINGERPRINT": WRONG_FINGERPRINT})
+        result = client.expect_failure(4, "fingerprint", *args, env={"PBS_FINGERPRINT": WRONG_FINGERPRINT})
         assert pbs_server.fingerprint in result.stderr
     assert snapshots_of(pbs_server.store) == []
     assert paths_of(pbs_server) == []  # no secret went out
 
 
 def test_no_fingerprint_and_nobody_to_ask(pbs_server: Server, client: Client) -> None:
-    result = client.fails(4, "ertificate", "list", env={"PBS_FINGERPRINT": None})
+    result = client.expect_failure(4, "ertificate", "list", env={"PBS_FINGERPRINT": None})
     assert pbs_server.fingerprint in result.stderr
     assert paths_of(pbs_server) == []
     assert not (client.home / ".config/proxmox-backup/fingerprints").exists()
 
 
 def test_fingerprint_is_compared_without_case(pbs_server: Server, client: Client) -> None:
-    client.ok("list", env={"PBS_FINGERPRINT": pbs_server.fingerprint.upper()})
+    client.expect_ok("list", env={"PBS_FINGERPRINT": pbs_server.fingerprint.upper()})
 
 
 def test_fingerprint_cache(pbs_server: Server, client: Client) -> None:
     path = client.home / ".config/proxmox-backup/fingerprints"
     path.parent.mkdir(parents=True)
     path.write_text(f"other.host {WRONG_FINGERPRINT}\nbroken line here\n127.0.0.1 {pbs_server.fingerprint}\n")
-    client.ok("list", env={"PBS_FINGERPRINT": None})
+    client.expect_ok("list", env={"PBS_FINGERPRINT": None})
     path.write_text(f"127.0.0.1 {WRONG_FINGERPRINT}\n")
-    client.fails(4, "fingerprint", "list", env={"PBS_FINGERPRINT": None})
-    client.ok("list")  # the explicit one wins
+    client.expect_failure(4, "fingerprint", "list", env={"PBS_FINGERPRINT": None})
+    client.expect_ok("list")  # the explicit one wins
     assert path.read_text() == f"127.0.0.1 {WRONG_FINGERPRINT}\n"
 
 
 def test_fingerprint_from_a_file_and_from_nowhere(pbs_server: Server, client: Client, tmp_path: Path) -> None:
     (tmp_path / "fp").write_text(pbs_server.fingerprint + "\n")
-    client.ok("list", env={"PBS_FINGERPRINT": None, "PBS_FINGERPRINT_FILE": str(tmp_path / "fp")})
-    client.fails(4, "ertificate", "list", env={"PBS_FINGERPRINT": None, "PBS_FINGERPRINT_FILE": "/nonexistent"})
+    client.expect_ok("list", env={"PBS_FINGERPRINT": None, "PBS_FINGERPRINT_FILE": str(tmp_path / "fp")})
+    client.expect_failure(4, "ertificate", "list", env={"PBS_FINGERPRINT": None, "PBS_FINGERPRINT_FILE": "/nonexistent"})
 
 
 def test_fingerprint_is_confirmed_on_a_terminal(pbs_server: Server, client: Client) -> None:
@@ -209,7 +209,7 @@ def test_fingerprint_is_confirmed_on_a_terminal(pbs_server: Server, client: Clie
         assert "Are you sure you want to continue connecting? (y/n): " in result.stderr
         assert path.exists() == (code == 0)
     assert path.read_text().split() == ["127.0.0.1", pbs_server.fingerprint]
-    client.ok("list", env={"PBS_FINGERPRINT": None})
+    client.expect_ok("list", env={"PBS_FINGERPRINT": None})
 
 
 # ---- repositories ----
@@ -221,8 +221,8 @@ def test_fingerprint_is_confirmed_on_a_terminal(pbs_server: Server, client: Clie
 ])
 def test_malformed_repository(make_client: Callable[..., Client], text: str) -> None:
     client = make_client(PBS_PASSWORD="x")
-    client.fails(2, "", "list", f"--repository={text}")
-    client.fails(2, "", "list", env={"PBS_REPOSITORY": text})
+    client.expect_failure(2, "", "list", f"--repository={text}")
+    client.expect_failure(2, "", "list", env={"PBS_REPOSITORY": text})
 
 
 def test_repository_forms(pbs_server: Server, client: Client, tree: Path) -> None:
@@ -230,7 +230,7 @@ def test_repository_forms(pbs_server: Server, client: Client, tree: Path) -> Non
             (f"127.0.0.1:{pbs_server.port}:store1", f"127.0.0.1:{pbs_server.port}:store1"),
             (f"localhost:{pbs_server.port}:store1", f"localhost:{pbs_server.port}:store1"),
             (f"root@pam@127.0.0.1:{pbs_server.port}:store1", f"root@pam@127.0.0.1:{pbs_server.port}:store1"))):
-        lines = client.ok("backup", f"a.pxar:{tree}", "--backup-id", "box", "--backup-time", str(T0 + i), "--repository", text).lines()
+        lines = client.expect_ok("backup", f"a.pxar:{tree}", "--backup-id", "box", "--backup-time", str(T0 + i), "--repository", text).lines()
         assert f"Upload directory '{tree}' to '{shown}' as a.pxar.didx" in lines
     assert_sound(pbs_server.store, snapshots=3)
     assert_holds(pbs_server.store, "host/box/latest", "a.pxar", tree)
@@ -239,13 +239,13 @@ def test_repository_forms(pbs_server: Server, client: Client, tree: Path) -> Non
 def test_default_port_is_8007(make_client: Callable[..., Client]) -> None:
     client = make_client(PBS_PASSWORD="x")
     for text in ("127.255.255.1:store", "user@pbs!token@127.255.255.1:store"):
-        client.fails(4, "127.255.255.1:8007", "list", "--repository", text)
+        client.expect_failure(4, "127.255.255.1:8007", "list", "--repository", text)
 
 
 def test_unknown_datastore(pbs_server: Server, client: Client, tree: Path) -> None:
     args = ("--repository", f"127.0.0.1:{pbs_server.port}:nostore")
-    client.fails(4, "no such datastore 'nostore'", "list", *args)
-    client.fails(4, "no such datastore 'nostore'", "backup", f"a.pxar:{tree}", *args)
+    client.expect_failure(4, "no such datastore 'nostore'", "list", *args)
+    client.expect_failure(4, "no such datastore 'nostore'", "backup", f"a.pxar:{tree}", *args)
 
 
 def have_ipv6() -> bool:
@@ -262,10 +262,10 @@ def test_ipv6(make_server: Callable[..., Server], make_client: Callable[..., Cli
     server = make_server("--listen", "[::1]:0")
     client = make_client(server, PBS_REPOSITORY=f"[::1]:{server.port}:store1")
     client.backup(f"a.pxar:{tree}")
-    client.ok("restore", "host/box", "a.pxar", client.home / "out")
+    client.expect_ok("restore", "host/box", "a.pxar", client.home / "out")
     parts: dict[str, str | None] = {"PBS_REPOSITORY": None}
-    client.ok("list", "--server", "::1", "--port", str(server.port), "--datastore", "store1", env=parts)
-    client.ok("list", "--server", "[::1]", "--port", str(server.port), "--datastore", "store1", env=parts)
+    client.expect_ok("list", "--server", "::1", "--port", str(server.port), "--datastore", "store1", env=parts)
+    client.expect_ok("list", "--server", "[::1]", "--port", str(server.port), "--datastore", "store1", env=parts)
     assert_sound(server.store, snapshots=1)
     assert_holds(server.store, "host/box/latest", "a.pxar", tree)
 
@@ -273,31 +273,31 @@ def test_ipv6(make_server: Callable[..., Server], make_client: Callable[..., Cli
 def test_parts_and_environment(pbs_server: Server, client: Client) -> None:
     port, none = str(pbs_server.port), {"PBS_REPOSITORY": None}
     parts = {"PBS_SERVER": "127.0.0.1", "PBS_PORT": port, "PBS_DATASTORE": "store1"}
-    client.ok("list", "--server", "127.0.0.1", "--port", port, "--datastore", "store1", env=none)
-    client.ok("list", env={**none, **parts})
-    client.ok("list", "--port", port, env={**none, **parts, "PBS_PORT": "1"})  # field by field
-    client.ok("list", "--datastore", "store1", env={**parts, "PBS_DATASTORE": "x", "PBS_REPOSITORY": "nowhere:store"})
-    client.ok("list", env={**parts, "PBS_PORT": "1"})  # PBS_REPOSITORY goes before parts
-    client.ok("list", "--repository", pbs_server.repository(), env={"PBS_REPOSITORY": "nowhere:x", **parts, "PBS_PORT": "1"})
-    client.fails(2, "--repository and --server/--port/--datastore/--auth-id are mutually exclusive", "list", "--repository",
+    client.expect_ok("list", "--server", "127.0.0.1", "--port", port, "--datastore", "store1", env=none)
+    client.expect_ok("list", env={**none, **parts})
+    client.expect_ok("list", "--port", port, env={**none, **parts, "PBS_PORT": "1"})  # field by field
+    client.expect_ok("list", "--datastore", "store1", env={**parts, "PBS_DATASTORE": "x", "PBS_REPOSITORY": "nowhere:store"})
+    client.expect_ok("list", env={**parts, "PBS_PORT": "1"})  # PBS_REPOSITORY goes before parts
+    client.expect_ok("list", "--repository", pbs_server.repository(), env={"PBS_REPOSITORY": "nowhere:x", **parts, "PBS_PORT": "1"})
+    client.expect_failure(2, "--repository and --server/--port/--datastore/--auth-id are mutually exclusive", "list", "--repository",
                  pbs_server.repository(), "--port", port)
-    client.fails(2, "--datastore is required when not using --repository", "list", "--server", "127.0.0.1", env=none)
-    client.fails(2, "unable to get (default) repository", "list", env=none)
+    client.expect_failure(2, "--datastore is required when not using --repository", "list", "--server", "127.0.0.1", env=none)
+    client.expect_failure(2, "unable to get (default) repository", "list", env=none)
     auth = {**none, **parts, "PBS_PASSWORD": TOKEN_SECRET}
-    client.ok("list", "--auth-id", TOKEN, env=auth)
-    client.ok("list", env={**auth, "PBS_AUTH_ID": TOKEN})
+    client.expect_ok("list", "--auth-id", TOKEN, env=auth)
+    client.expect_ok("list", env={**auth, "PBS_AUTH_ID": TOKEN})
 
 
 def test_malformed_parts_of_the_environment_are_ignored(pbs_server: Server, client: Client) -> None:
     parts = {"PBS_REPOSITORY": None, "PBS_SERVER": "127.0.0.1", "PBS_DATASTORE": "store1"}
-    client.ok("list", "--port", str(pbs_server.port), env={**parts, "PBS_AUTH_ID": "nonsense"})
-    client.fails(4, ":8007", "list", env={**parts, "PBS_PORT": "eight", "PBS_SERVER": "127.255.255.1"})
+    client.expect_ok("list", "--port", str(pbs_server.port), env={**parts, "PBS_AUTH_ID": "nonsense"})
+    client.expect_failure(4, ":8007", "list", env={**parts, "PBS_PORT": "eight", "PBS_SERVER": "127.255.255.1"})
 
 
 def test_repository_from_a_file(pbs_server: Server, client: Client, tmp_path: Path) -> None:
     (tmp_path / "repo").write_text(pbs_server.repository() + "\n")
-    client.ok("list", env={"PBS_REPOSITORY": None, "PBS_REPOSITORY_FILE": str(tmp_path / "repo")})
-    client.ok("list", env={"PBS_REPOSITORY": None, "PBS_REPOSITORY_CMD": f"cat {tmp_path / 'repo'}"})
+    client.expect_ok("list", env={"PBS_REPOSITORY": None, "PBS_REPOSITORY_FILE": str(tmp_path / "repo")})
+    client.expect_ok("list", env={"PBS_REPOSITORY": None, "PBS_REPOSITORY_CMD": f"cat {tmp_path / 'repo'}"})
 
 
 def test_server_that_is_not_there(make_client: Callable[..., Client], tree: Path) -> None:
@@ -306,7 +306,7 @@ def test_server_that_is_not_there(make_client: Callable[..., Client], tree: Path
         port = s.getsockname()[1]
     client = make_client(PBS_PASSWORD="x", PBS_REPOSITORY=f"127.0.0.1:{port}:store1")
     for args in (("list",), ("backup", f"a.pxar:{tree}"), ("restore", "host/a", "a.pxar", "x")):
-        client.fails(4, f"127.0.0.1:{port}", *args)
+        client.expect_failure(4, f"127.0.0.1:{port}", *args)
 
 
 # ---- namespaces ----
@@ -332,19 +332,19 @@ def test_namespaces(pbs_server: Server, client: Client, tree: Path) -> None:
     rest = Rest(pbs_server)
     rest.call("POST", "admin/datastore/store1/namespace", {"name": "a"})
     assert rest.call("POST", "admin/datastore/store1/namespace", {"name": "b", "parent": "a"}) == "a/b"
-    lines = client.ok("backup", f"r.pxar:{tree}", "--backup-id", "box", "--backup-time", str(T0), "--ns", "a/b").lines()
+    lines = client.expect_ok("backup", f"r.pxar:{tree}", "--backup-id", "box", "--backup-time", str(T0), "--ns", "a/b").lines()
     assert "Starting backup: [a/b]:host/box/2023-11-14T22:13:20Z" in lines
     client.backup(f"r.pxar:{tree}", at=T0 + 1, env={"PBS_NAMESPACE": "a"})
     assert snapshots_of(pbs_server.store) == ["ns/a/host/box/2023-11-14T22:13:21Z", "ns/a/ns/b/host/box/2023-11-14T22:13:20Z"]
     assert_sound(pbs_server.store, snapshots=2)
     for snapshot in snapshots_of(pbs_server.store):
         assert_holds(pbs_server.store, snapshot, "r.pxar", tree)
-    assert client.ok("list", "--output-format", "json").json() == []
-    assert len(client.ok("list", "--output-format", "json", "--ns", "a/b").json()) == 1
-    client.ok("restore", "host/box", "r.pxar", client.home / "out", "--ns", "a/b")
-    client.fails(1, "does not contain any snapshots", "restore", "host/box", "r.pxar", client.home / "out2", "--ns", "")
-    client.fails(4, "namespace not found", "backup", f"r.pxar:{tree}", "--ns", "nowhere")
-    client.ok("snapshot", "forget", "host/box/2023-11-14T22:13:20Z", "--ns", "a/b")
+    assert client.expect_ok("list", "--output-format", "json").json() == []
+    assert len(client.expect_ok("list", "--output-format", "json", "--ns", "a/b").json()) == 1
+    client.expect_ok("restore", "host/box", "r.pxar", client.home / "out", "--ns", "a/b")
+    client.expect_failure(1, "does not contain any snapshots", "restore", "host/box", "r.pxar", client.home / "out2", "--ns", "")
+    client.expect_failure(4, "namespace not found", "backup", f"r.pxar:{tree}", "--ns", "nowhere")
+    client.expect_ok("snapshot", "forget", "host/box/2023-11-14T22:13:20Z", "--ns", "a/b")
     assert snapshots_of(pbs_server.store) == ["ns/a/host/box/2023-11-14T22:13:21Z"]
 
 
@@ -352,7 +352,7 @@ def test_namespaces(pbs_server: Server, client: Client, tree: Path) -> None:
 def test_malformed_namespaces(client: Client, ns: str) -> None:
     result = client.run("list", f"--ns={ns}")
     assert result.exit in (2, 3), result.stderr
-    client.fails(2, "ns", "status", "--ns", "a")  # has none (CLI-074)
+    client.expect_failure(2, "ns", "status", "--ns", "a")  # has none (CLI-074)
 
 
 # ---- proxy ----
@@ -428,9 +428,9 @@ def make_proxy() -> Iterator[Callable[..., Proxy]]:
 def test_proxy(pbs_server: Server, client: Client, tree: Path, make_proxy: Callable[..., Proxy]) -> None:
     proxy = make_proxy()
     env = {"ALL_PROXY": f"http://127.0.0.1:{proxy.port}", "NO_PROXY": "*", "HTTPS_PROXY": "http://127.0.0.1:1"}
-    result = client.ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env=env)
+    result = client.expect_ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env=env)
     assert f"Using proxy connection: 127.0.0.1:{pbs_server.port}" in result.lines()
-    client.ok("restore", "host/box", "a.pxar", client.home / "out", env={**env, "ALL_PROXY": f"127.0.0.1:{proxy.port}"})
+    client.expect_ok("restore", "host/box", "a.pxar", client.home / "out", env={**env, "ALL_PROXY": f"127.0.0.1:{proxy.port}"})
     assert set(proxy.targets) == {f"127.0.0.1:{pbs_server.port}"} and len(proxy.targets) >= 2
     assert_sound(pbs_server.store, snapshots=1)
     assert_holds(pbs_server.store, "host/box/latest", "a.pxar", tree)
@@ -438,8 +438,8 @@ def test_proxy(pbs_server: Server, client: Client, tree: Path, make_proxy: Calla
 
 def test_proxy_with_password(pbs_server: Server, client: Client, make_proxy: Callable[..., Proxy]) -> None:
     proxy = make_proxy("me:pass")
-    client.ok("list", env={"ALL_PROXY": f"http://me:pass@127.0.0.1:{proxy.port}"})
-    client.fails(4, "407", "list", env={"ALL_PROXY": f"http://me:no@127.0.0.1:{proxy.port}"})
+    client.expect_ok("list", env={"ALL_PROXY": f"http://me:pass@127.0.0.1:{proxy.port}"})
+    client.expect_failure(4, "407", "list", env={"ALL_PROXY": f"http://me:no@127.0.0.1:{proxy.port}"})
     assert len(proxy.targets) == 1
 
 
@@ -447,12 +447,12 @@ def test_proxy_that_is_not_there_or_of_another_kind(client: Client, tree: Path) 
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    client.fails(4, "", "list", env={"ALL_PROXY": f"http://127.0.0.1:{port}"})
-    client.fails(4, "", "backup", f"a.pxar:{tree}", env={"ALL_PROXY": f"http://127.0.0.1:{port}"})
+    client.expect_failure(4, "", "list", env={"ALL_PROXY": f"http://127.0.0.1:{port}"})
+    client.expect_failure(4, "", "backup", f"a.pxar:{tree}", env={"ALL_PROXY": f"http://127.0.0.1:{port}"})
     for scheme in ("socks5", "https"):
         result = client.run("list", env={"ALL_PROXY": f"{scheme}://127.0.0.1:{port}"})
         assert f"unsupported proxy scheme '{scheme}'" in result.stderr and result.exit == 2
 
 
 def test_proxy_without_port_has_1080(client: Client) -> None:
-    client.fails(4, "127.255.255.2 port 1080", "list", env={"ALL_PROXY": "http://127.255.255.2"})
+    client.expect_failure(4, "127.255.255.2 port 1080", "list", env={"ALL_PROXY": "http://127.255.255.2"})

@@ -44,11 +44,11 @@ def owner_of(repo: Repo) -> str:
 
 
 def test_list(filled: Repo) -> None:
-    found = filled.client.ok("list", "--output-format", "json").json()
+    found = filled.client.expect_ok("list", "--output-format", "json").json()
     assert [(g["backup-type"], g["backup-id"], g["last-backup"], g["backup-count"], g["owner"]) for g in found] == [
         ("host", "another", T0 + 200, 1, owner_of(filled)), ("host", "box", T0 + 100, 2, owner_of(filled))]
     assert sorted(found[1]["files"]) == ["disk.img.fidx", "etc.conf.blob", "index.json.blob", "root.mpxar.didx", "root.ppxar.didx"]
-    text = filled.client.ok("list").stdout.splitlines()
+    text = filled.client.expect_ok("list").stdout.splitlines()
     assert len(text) == 3
     assert text[1].split() == ["host/another", "host/another/2023-11-14T22:16:40Z", "1", "catalog.pcat1", "disk.img", "etc.conf",
                                "index.json", "root.pxar"]
@@ -57,9 +57,9 @@ def test_list(filled: Repo) -> None:
 
 
 def test_snapshot_list(filled: Repo) -> None:
-    found = filled.client.ok("snapshot", "list", "--output-format", "json").json()
+    found = filled.client.expect_ok("snapshot", "list", "--output-format", "json").json()
     assert sorted((s["backup-id"], s["backup-time"]) for s in found) == [("another", T0 + 200), ("box", T0), ("box", T0 + 100)]
-    of_group = filled.client.ok("snapshots", "host/box", "--output-format", "json").json()
+    of_group = filled.client.expect_ok("snapshots", "host/box", "--output-format", "json").json()
     assert sorted(s["backup-time"] for s in of_group) == [T0, T0 + 100]
     for item in found:
         when = datetime.fromtimestamp(item["backup-time"], timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -70,47 +70,47 @@ def test_snapshot_list(filled: Repo) -> None:
         assert item["size"] == sum(wanted.values())
         assert (item["protected"], item["owner"]) == (False, owner_of(filled))
         assert {f["crypt-mode"] for f in item["files"]} == {"none"}
-    rows = [line.split() for line in filled.client.ok("snapshot", "list", "host/box").stdout.splitlines()]
+    rows = [line.split() for line in filled.client.expect_ok("snapshot", "list", "host/box").stdout.splitlines()]
     assert [row[0] for row in rows] == ["snapshot", SNAPSHOT, "host/box/2023-11-14T22:15:00Z"]
     assert rows[1][2] in ("B", "KiB") and rows[1][3:] == ["catalog.pcat1", "disk.img", "etc.conf", "index.json", "root.pxar"]
-    assert filled.client.ok("snapshot", "list", "host/none", "--output-format", "json").json() == []
+    assert filled.client.expect_ok("snapshot", "list", "host/none", "--output-format", "json").json() == []
 
 
 def test_snapshot_files(filled: Repo) -> None:
-    found = filled.client.ok("snapshot", "files", SNAPSHOT, "--output-format", "json").json()
+    found = filled.client.expect_ok("snapshot", "files", SNAPSHOT, "--output-format", "json").json()
     assert {f["filename"]: f["size"] for f in found} == sizes_of(filled.store, SNAPSHOT)
-    rows = [line.split() for line in filled.client.ok("files", SNAPSHOT).stdout.splitlines()[1:]]
+    rows = [line.split() for line in filled.client.expect_ok("files", SNAPSHOT).stdout.splitlines()[1:]]
     assert rows == [[name, "none", str(size)] for name, size in sizes_of(filled.store, SNAPSHOT).items()]
-    filled.client.fails(4, "No such file or directory", "snapshot", "files", "host/box/2020-01-01T00:00:00Z")
-    filled.client.fails(2, "unable to parse backup snapshot path 'host/box'", "snapshot", "files", "host/box")
+    filled.client.expect_failure(4, "No such file or directory", "snapshot", "files", "host/box/2020-01-01T00:00:00Z")
+    filled.client.expect_failure(2, "unable to parse backup snapshot path 'host/box'", "snapshot", "files", "host/box")
 
 
 def test_formats_say_the_same(filled: Repo) -> None:
     for args in (("list",), ("snapshot", "list"), ("snapshot", "files", SNAPSHOT), ("version",),
                  ("prune", "host/box", "--keep-last", "1", "--dry-run")):
-        line = filled.client.ok(*args, "--output-format", "json")
-        pretty = filled.client.ok(*args, "--output-format", "json-pretty")
+        line = filled.client.expect_ok(*args, "--output-format", "json")
+        pretty = filled.client.expect_ok(*args, "--output-format", "json-pretty")
         assert line.json() == pretty.json()
         assert len(line.stdout.splitlines()) == 1 < len(pretty.stdout.splitlines())
         assert pretty.stdout.splitlines()[1].startswith("  ") and not pretty.stdout.splitlines()[1].startswith("   ")
-        assert filled.client.ok(*args, env={"PROXMOX_OUTPUT_FORMAT": "json"}).out == line.out
-    filled.client.fails(2, "output-format", "list", "--output-format", "xml")
+        assert filled.client.expect_ok(*args, env={"PROXMOX_OUTPUT_FORMAT": "json"}).out == line.out
+    filled.client.expect_failure(2, "output-format", "list", "--output-format", "xml")
 
 
 def test_table_on_request_without_header(filled: Repo) -> None:
-    with_header = filled.client.ok("list").stdout.splitlines()
-    without = filled.client.ok("list", env={"PROXMOX_OUTPUT_NO_HEADER": "1"}).stdout.splitlines()
+    with_header = filled.client.expect_ok("list").stdout.splitlines()
+    without = filled.client.expect_ok("list", env={"PROXMOX_OUTPUT_NO_HEADER": "1"}).stdout.splitlines()
     assert len(with_header) == len(without) + 1
     assert [line.split() for line in without] == [line.split() for line in with_header[1:]]
 
 
 def test_forget(filled: Repo) -> None:
-    result = filled.client.ok("snapshot", "forget", SNAPSHOT)
+    result = filled.client.expect_ok("snapshot", "forget", SNAPSHOT)
     assert result.out == b"" and result.stderr == ""
     assert snapshots_of(filled.store) == ["host/another/2023-11-14T22:16:40Z", "host/box/2023-11-14T22:15:00Z"]
     assert_sound(filled.store, snapshots=2)
-    filled.client.fails(4, "failed to delete snapshot - ", "snapshot", "forget", SNAPSHOT)
-    filled.client.ok("forget", "host/box/2023-11-14T22:15:00Z")
+    filled.client.expect_failure(4, "failed to delete snapshot - ", "snapshot", "forget", SNAPSHOT)
+    filled.client.expect_ok("forget", "host/box/2023-11-14T22:15:00Z")
     assert not (filled.store / "host/box").exists()  # the last one takes the group with it
 
 
@@ -197,7 +197,7 @@ def test_prune_selection(pbs_server: Server, client: Client, seed: int) -> None:
     make_group(pbs_server.store, times, unfinished)
     for rules in RULES:
         options = [part for rule, n in rules.items() for part in (f"--keep-{rule}", str(n))]
-        found = client.ok("prune", "host/many", "--dry-run", *options, "--output-format", "json").json()
+        found = client.expect_ok("prune", "host/many", "--dry-run", *options, "--output-format", "json").json()
         assert [s["backup-time"] for s in found] == times  # oldest first
         wanted = expected_keeps(times, unfinished, set(), rules)
         assert {s["backup-time"]: s["keep"] for s in found} == wanted, rules
@@ -207,25 +207,25 @@ def test_prune_selection(pbs_server: Server, client: Client, seed: int) -> None:
 def test_prune_removes_what_it_says(filled: Repo, tmp_path: Path) -> None:
     for i in range(3):
         filled.client.backup(f"root.pxar:{tmp_path / 'source'}", at=T0 + 1000 + i)
-    dry = filled.client.ok("prune", "host/box", "--keep-last", "2", "--dry-run", "--output-format", "json").json()
+    dry = filled.client.expect_ok("prune", "host/box", "--keep-last", "2", "--dry-run", "--output-format", "json").json()
     assert [s["keep"] for s in dry] == [False, False, False, True, True]
     assert len(snapshots_of(filled.store)) == 6
-    assert filled.client.ok("prune", "host/box", "--keep-last", "2", "--output-format", "json").json() == dry
+    assert filled.client.expect_ok("prune", "host/box", "--keep-last", "2", "--output-format", "json").json() == dry
     assert snapshots_of(filled.store) == ["host/another/2023-11-14T22:16:40Z", "host/box/2023-11-14T22:30:01Z",
                                           "host/box/2023-11-14T22:30:02Z"]
     assert_sound(filled.store, snapshots=3)
-    filled.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
-    filled.client.fails(4, "No such file or directory", "prune", "host/none", "--keep-last", "1")
+    filled.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    filled.client.expect_failure(4, "No such file or directory", "prune", "host/none", "--keep-last", "1")
 
 
 def test_prune_options(filled: Repo) -> None:
-    text = filled.client.ok("prune", "host/box", "--keep-last", "1", "--dry-run").stdout.splitlines()
+    text = filled.client.expect_ok("prune", "host/box", "--keep-last", "1", "--dry-run").stdout.splitlines()
     assert [line.split() for line in text[1:]] == [[SNAPSHOT, "remove"], ["host/box/2023-11-14T22:15:00Z", "keep"]]
-    text = filled.client.ok("prune", "host/box", "--keep-last", "1", "--dry-run", "--quiet").stdout.splitlines()
+    text = filled.client.expect_ok("prune", "host/box", "--keep-last", "1", "--dry-run", "--quiet").stdout.splitlines()
     assert [line.split() for line in text[1:]] == [[SNAPSHOT, "remove"]]
-    assert all(s["keep"] for s in filled.client.ok("prune", "host/box", "--output-format", "json").json())
-    filled.client.fails(2, "keep-last", "prune", "host/box", "--keep-last", "0")
-    filled.client.fails(2, "", "prune", "box", "--keep-last", "1")
+    assert all(s["keep"] for s in filled.client.expect_ok("prune", "host/box", "--output-format", "json").json())
+    filled.client.expect_failure(2, "keep-last", "prune", "host/box", "--keep-last", "0")
+    filled.client.expect_failure(2, "", "prune", "box", "--keep-last", "1")
     assert len(snapshots_of(filled.store)) == 3
 
 
@@ -235,8 +235,8 @@ def test_protected_snapshots_stay(pbs_server: Server, client: Client, tmp_path: 
         client.backup(f"root.pxar:{tree}", at=T0 + i)
         assert_holds(pbs_server.store, "host/box/latest", "root.pxar", tree)
     (pbs_server.store / SNAPSHOT / ".protected").touch()
-    client.fails(4, "cannot remove protected snapshot", "snapshot", "forget", SNAPSHOT)
-    found = client.ok("prune", "host/box", "--keep-last", "1", "--output-format", "json").json()
+    client.expect_failure(4, "cannot remove protected snapshot", "snapshot", "forget", SNAPSHOT)
+    found = client.expect_ok("prune", "host/box", "--keep-last", "1", "--output-format", "json").json()
     assert [(s["keep"], s["protected"]) for s in found] == [(True, True), (False, False), (True, False)]
     assert len(snapshots_of(pbs_server.store)) == 2
     assert_sound(pbs_server.store, snapshots=2)
@@ -245,43 +245,43 @@ def test_protected_snapshots_stay(pbs_server: Server, client: Client, tmp_path: 
 # ---- the rest ----
 
 def test_status(repo: Repo) -> None:
-    found = repo.client.ok("status", "--output-format", "json").json()
+    found = repo.client.expect_ok("status", "--output-format", "json").json()
     assert found["total"] >= found["used"] > 0 and found["avail"] > 0
-    rows = [line.split() for line in repo.client.ok("status").stdout.splitlines()]
+    rows = [line.split() for line in repo.client.expect_ok("status").stdout.splitlines()]
     assert [row[0] for row in rows] == ["name", "total", "used", "avail"]
     assert rows[2][-1] == "%)"
 
 
 def test_version(repo: Repo, make_client: Callable[..., Client]) -> None:
-    text = repo.client.ok("version").stdout.splitlines()
+    text = repo.client.expect_ok("version").stdout.splitlines()
     assert text[0].startswith("client version: ") and text[1] == "server version: 4.2.0"
-    found = repo.client.ok("version", "--output-format", "json").json()
+    found = repo.client.expect_ok("version", "--output-format", "json").json()
     assert found["server"]["version"] == "4.2" and found["server"]["release"] == "0"
-    alone = make_client().ok("version")
+    alone = make_client().expect_ok("version")
     assert len(alone.stdout.splitlines()) == 1
-    lost = make_client(PBS_PASSWORD="x").ok("version", "--repository", "127.0.0.1:1:store")
+    lost = make_client(PBS_PASSWORD="x").expect_ok("version", "--repository", "127.0.0.1:1:store")
     assert "could not connect to server - " in lost.stderr and len(lost.stdout.splitlines()) == 1
 
 
 def test_empty_datastore(repo: Repo) -> None:
-    assert repo.client.ok("list", "--output-format", "json").json() == []
-    assert repo.client.ok("snapshot", "list", "--output-format", "json").json() == []
-    repo.client.ok("list")
+    assert repo.client.expect_ok("list", "--output-format", "json").json() == []
+    assert repo.client.expect_ok("snapshot", "list", "--output-format", "json").json() == []
+    repo.client.expect_ok("list")
 
 
 # ---- command line ----
 
 def test_spellings_of_options(filled: Repo) -> None:
-    wanted = filled.client.ok("list", "--output-format", "json").out
+    wanted = filled.client.expect_ok("list", "--output-format", "json").out
     for args in (["list", "--output-format=json"], ["list", "-output-format", "json"], ["lis", "--output-format", "json"],
                  ["list", "--output-format", "json", "--"]):
-        assert filled.client.ok(*args).out == wanted
-    assert filled.client.ok("snap", "li", "--output-format", "json").out == filled.client.ok("snapshots", "--output-format", "json").out
+        assert filled.client.expect_ok(*args).out == wanted
+    assert filled.client.expect_ok("snap", "li", "--output-format", "json").out == filled.client.expect_ok("snapshots", "--output-format", "json").out
     for word in ("1", "on", "YES", "true"):
-        found = filled.client.ok("prune", "host/box", "--keep-last", "1", "--dry-run", word, "--output-format", "json").json()
+        found = filled.client.expect_ok("prune", "host/box", "--keep-last", "1", "--dry-run", word, "--output-format", "json").json()
         assert len(found) == 2
     assert len(snapshots_of(filled.store)) == 3
-    filled.client.ok("prune", "host/box", "--keep-last", "1", "--dry-run", "off")
+    filled.client.expect_ok("prune", "host/box", "--keep-last", "1", "--dry-run", "off")
     assert len(snapshots_of(filled.store)) == 2
 
 
@@ -297,13 +297,13 @@ def test_spellings_of_options(filled: Repo) -> None:
     ("ns", ["version", "--ns", "a"]),
 ])
 def test_usage_errors(make_client: Callable[..., Client], text: str, args: list[str]) -> None:
-    make_client(PBS_REPOSITORY="127.0.0.1:1:store", PBS_PASSWORD="x").fails(2, text, *args)
+    make_client(PBS_REPOSITORY="127.0.0.1:1:store", PBS_PASSWORD="x").expect_failure(2, text, *args)
 
 
 def test_log_level(dir_repo: Repo, tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "source", entries=3)
-    assert dir_repo.client.ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env={"PBS_LOG": "warn"}).stderr == ""
+    assert dir_repo.client.expect_ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env={"PBS_LOG": "warn"}).stderr == ""
     snapshot = snapshots_of(dir_repo.store)[0]
     assert_holds(dir_repo.store, snapshot, "a.pxar", tree)
-    assert dir_repo.client.ok("catalog", "dump", snapshot, env={"PBS_LOG": "warn"}).stderr == ""
-    assert "unknown log level" in dir_repo.client.ok("list", env={"PBS_LOG": "loud"}).stderr
+    assert dir_repo.client.expect_ok("catalog", "dump", snapshot, env={"PBS_LOG": "warn"}).stderr == ""
+    assert "unknown log level" in dir_repo.client.expect_ok("list", env={"PBS_LOG": "loud"}).stderr

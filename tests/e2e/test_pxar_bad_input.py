@@ -94,7 +94,7 @@ def test_too_many_entries(split: bool, source: Path, place: Path) -> None:
         result = archive.create(source, "--entries-max", limit)
         result.fails_alone(MALFORMED, f"exceeded allowed number of file entries (> {limit})", "rule CRT-030")
         assert not archive.exists()
-    archive.create(source, "--entries-max", 5).fine()
+    archive.create(source, "--entries-max", 5).expect_fine()
 
 
 @NEEDS_ROOT
@@ -105,7 +105,7 @@ def test_disk_full_while_creating(size: int, split: bool, source: Path, small_fs
     archive = Archive(small_fs, split=split)
     result = archive.create(source)
     if size < 256_000:
-        result.fine()
+        result.expect_fine()
         return
     result.fails_alone(FAILED, "No space left on device")
     assert list(small_fs.iterdir()) == []
@@ -125,7 +125,7 @@ def test_unreadable_entries_are_skipped_with_a_warning(source: Path, place: Path
     (source / "secret").write_text("s")
     (source / "secret").chmod(0)
     archive = Archive(place)
-    result = archive.create(source).fine()
+    result = archive.create(source).expect_fine()
     assert sum("failed to open file" in line and "access denied" in line for line in result.lines) == 2, result
     assert sorted(archive.capture()) == [b"", b"a", b"link"]
     (source / "sub").chmod(0o700)
@@ -159,8 +159,8 @@ def test_truncated_at_every_offset(split: bool, place: Path) -> None:
         archive = Archive(place, split=split).write(data[:size], payload)
         archive.list().fails_alone(MALFORMED, "rule PXAR-", "offset ")
         if size % 5 == 0:
-            archive.verify().fails(MALFORMED, "rule PXAR-22", "offset ")
-            archive.extract(place / "target").fails(MALFORMED, "rule PXAR-22", "offset ")
+            archive.verify().expect_failure(MALFORMED, "rule PXAR-22", "offset ")
+            archive.extract(place / "target").expect_failure(MALFORMED, "rule PXAR-22", "offset ")
 
 
 def test_truncated_payload(place: Path) -> None:
@@ -168,7 +168,7 @@ def test_truncated_payload(place: Path) -> None:
     assert payload
     for size in (0, 8, 16, 100, 4096, len(payload) - 17, len(payload) - 16, len(payload) - 1):
         archive = Archive(place, split=True).write(data, payload[:size])
-        archive.verify().fails(MALFORMED, "rule PXAR-")
+        archive.verify().expect_failure(MALFORMED, "rule PXAR-")
         result = archive.extract(place / f"target-{size}")
         if size < len(payload) - 16:
             assert result.code in (MALFORMED, PARTIAL), result
@@ -182,7 +182,7 @@ def test_every_bit_of_a_small_archive(place: Path) -> None:
         verdict = Archive(place).write(flipped).verify(timeout=20)
         assert verdict.code in (OK, MALFORMED), verdict
         if verdict.code == MALFORMED:
-            verdict.fails(MALFORMED, "rule ")
+            verdict.expect_failure(MALFORMED, "rule ")
 
 
 @pytest.mark.parametrize("verb", ["list", "verify", "extract", "dump"])
@@ -191,7 +191,7 @@ def test_every_bit_of_a_small_archive(place: Path) -> None:
 def test_other_files_are_no_archives(content: bytes, verb: str, place: Path) -> None:
     archive = Archive(place).write(content)
     extra = [place / "target"] if verb == "extract" else []
-    run(verb, archive.path, *extra).fails(MALFORMED, str(archive.path), "rule PXAR-", "offset ")
+    run(verb, archive.path, *extra).expect_failure(MALFORMED, str(archive.path), "rule PXAR-", "offset ")
     assert not (place / "target").exists()
 
 
@@ -202,14 +202,14 @@ def test_halves_that_do_not_belong_together(verb: str, place: Path) -> None:
     archive = Archive(place, split=True).write(data, other)
     extra = (place / "target",) if verb == "extract" else ()
     result = archive._read(verb, extra, {})
-    result.fails(PARTIAL if result.code == PARTIAL else MALFORMED, "rule ")
+    result.expect_failure(PARTIAL if result.code == PARTIAL else MALFORMED, "rule ")
     # a payload that is no payload, a version 1 archive in its place, both exchanged
     archive.write(data, b"x" * 200)
-    archive._read(verb, extra, {}).fails(MALFORMED, "rule PXAR-")
+    archive._read(verb, extra, {}).expect_failure(MALFORMED, "rule PXAR-")
     archive.write(data, golden_archive("sizes", False).bytes()[0])
-    archive._read(verb, extra, {}).fails(MALFORMED, "rule PXAR-")
+    archive._read(verb, extra, {}).expect_failure(MALFORMED, "rule PXAR-")
     archive.write(other or b"", data)
-    archive._read(verb, extra, {}).fails(MALFORMED, "rule PXAR-")
+    archive._read(verb, extra, {}).expect_failure(MALFORMED, "rule PXAR-")
 
 
 @pytest.mark.parametrize("verb", ["list", "verify", "extract"])
@@ -220,7 +220,7 @@ def test_split_archives_need_their_payload(verb: str, place: Path) -> None:
     renamed.write_bytes(path.read_bytes())
     result = run(verb, renamed, *([place / "target"] if verb == "extract" else []))
     assert result.code in (USAGE, MALFORMED), result
-    result.fails(result.code)
+    result.expect_failure(result.code)
     run(verb, path, "--payload-input", place / "missing").fails_alone(FAILED, "missing", "No such file")
 
 
@@ -228,14 +228,14 @@ def test_split_archives_need_their_payload(verb: str, place: Path) -> None:
 def test_archives_that_cannot_be_opened(verb: str, place: Path) -> None:
     (place / "dir").mkdir()
     run(verb, place / "nothing").fails_alone(FAILED, "nothing", "No such file or directory")
-    run(verb, place / "dir").fails(FAILED, "dir", "directory")
+    run(verb, place / "dir").expect_failure(FAILED, "dir", "directory")
 
 
 def test_a_payload_for_a_version_1_archive(place: Path) -> None:
     one = golden_archive("one-file", False).path
     payload = golden_archive("one-file", True).payload
     for verb in ("list", "verify"):
-        run(verb, one, "--payload-input", payload).fails(MALFORMED, "file contents inside the metadata archive", "rule PXAR-248")
+        run(verb, one, "--payload-input", payload).expect_failure(MALFORMED, "file contents inside the metadata archive", "rule PXAR-248")
 
 
 def test_endless_input_ends(place: Path) -> None:
@@ -260,9 +260,9 @@ def test_bytes_behind_the_archive(place: Path) -> None:
     """EXT-015: extraction does not care, verification does."""
     data, _ = golden_archive("one-file", False).bytes()
     archive = Archive(place).write(data + b"rest")
-    assert archive.verify().fails(MALFORMED, "rule PXAR-036")
+    assert archive.verify().expect_failure(MALFORMED, "rule PXAR-036")
     if IS_ROOT:
-        archive.extract(place / "target").fine()
+        archive.extract(place / "target").expect_fine()
 
 
 # ---- extracting -----------------------------------------------------------------------------------------------------
@@ -271,28 +271,28 @@ def test_bytes_behind_the_archive(place: Path) -> None:
 def test_disk_full_while_extracting(source: Path, small_fs: Path, place: Path) -> None:
     (source / "large").write_bytes(bytes(range(1, 256)) * 4000)
     archive = Archive(place)
-    archive.create(source).fine()
+    archive.create(source).expect_fine()
     tolerant = archive.extract(small_fs / "t", "--no-xattrs", "--no-acls")
-    tolerant.fails(tolerant.code)
+    tolerant.expect_failure(tolerant.code)
     assert tolerant.code in (PARTIAL, FAILED) and "No space left" in tolerant.err, tolerant
     strict = archive.extract(small_fs / "t2", "--strict")
-    strict.fails(FAILED)
+    strict.expect_failure(FAILED)
     assert "No space left" in strict.err or "ENOSPC" in strict.err, strict
 
 
 @NEEDS_USER
 def test_a_target_without_permission(source: Path, place: Path) -> None:
     archive = Archive(place)
-    archive.create(source).fine()
+    archive.create(source).expect_fine()
     (place / "closed").mkdir(mode=0o500)
     archive.extract(place / "closed" / "t").fails_alone(FAILED, "Permission denied")
-    assert archive.extract(place / "closed").fails(PARTIAL).lines[0].startswith("error: ")
+    assert archive.extract(place / "closed").expect_failure(PARTIAL).lines[0].startswith("error: ")
 
 
 def test_files_from(source: Path, place: Path) -> None:
     """EXT-007: read first, one bad line ends it before anything is made."""
     archive = Archive(place)
-    archive.create(source).fine()
+    archive.create(source).expect_fine()
     target = place / "target"
     archive.extract(target, "--files-from", place / "none").fails_alone(FAILED, "none", "No such file")
     (place / "list").write_text("sub\na[b\n")
@@ -303,24 +303,24 @@ def test_files_from(source: Path, place: Path) -> None:
     result.fails_alone(USAGE, "error in pattern", "rule CRT-082")
     assert not target.exists()
     (place / "list").write_text("# only this\n\n  sub/b \n")
-    archive.extract(target, "--files-from", place / "list", "--pattern=link").fine()
+    archive.extract(target, "--files-from", place / "list", "--pattern=link").expect_fine()
     assert set(scan(target)) == {b"", b"sub", b"sub/b", b"link"}
 
 
 def test_prelude_targets(source: Path, place: Path) -> None:
     """EXT-100, EXT-101."""
     archive, prelude = Archive(place, split=True), place / "prelude"
-    archive.create(source, "--exclude", "x").fine()
-    archive.extract(place / "1", "--prelude-target", prelude).fine()
+    archive.create(source, "--exclude", "x").expect_fine()
+    archive.extract(place / "1", "--prelude-target", prelude).expect_fine()
     text = prelude.read_text()
     assert text == '{"exclude-patterns":"x\\n"}'
     prelude.write_text("older and longer than that, certainly")
     result = archive.extract(place / "2", "--prelude-target", prelude)
     result.fails_alone(FAILED, str(prelude), "File exists")
     assert prelude.read_text().startswith("older")
-    archive.extract(place / "2", "--prelude-target", prelude, "--overwrite-files").fine()
+    archive.extract(place / "2", "--prelude-target", prelude, "--overwrite-files").expect_fine()
     assert prelude.read_text() == text
     archive.write(*written_by_oracle(source, True))
     prelude.unlink()
-    assert "No prelude entry found" in archive.extract(place / "3", "--prelude-target", prelude).fine().err
+    assert "No prelude entry found" in archive.extract(place / "3", "--prelude-target", prelude).expect_fine().err
     assert not prelude.exists()

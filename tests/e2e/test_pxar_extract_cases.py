@@ -99,7 +99,7 @@ def check_messages(row: dict[str, Any], result: Result) -> None:
     elif "--strict" in row["options"]:
         result.fails_alone(FAILED, row["printed"][-1].removeprefix("Error: error extracting archive - "))
     else:
-        result.fails(PARTIAL, "there were errors", "rule EXT-004")
+        result.expect_failure(PARTIAL, "there were errors", "rule EXT-004")
         lines = said(row)
         if len(row["printed"]) == 12:  # cut there in extract.json: the last one is not whole
             assert result.lines[:len(lines) - 1] == lines[:-1], result
@@ -112,8 +112,8 @@ def extract(row: dict[str, Any], place: Path) -> tuple[Result, Path, Path]:
     prepare(row["before"], target, outside)
     archive = Archive(place, "extract", bool(row.get("split")))
     if archive.split:  # the same tree as a split archive
-        run("extract", ARCHIVE, place / "tree").fine()
-        archive.create(place / "tree").fine()
+        run("extract", ARCHIVE, place / "tree").expect_fine()
+        archive.create(place / "tree").expect_fine()
     else:
         archive.write(ARCHIVE.read_bytes())
     return archive.extract(target, *row["options"]), target, outside
@@ -128,11 +128,11 @@ def test_as_the_original(row: dict[str, Any], root_place: Path) -> None:
     result, target, outside = extract(row, root_place)
     plain = FIRST[row["before"]]
     if has(row, REPLACED):
-        assert result.fine().lines == []
+        assert result.expect_fine().lines == []
         assert shape(target, outside) == wanted(FIRST["missing"]["after"])
         assert shape(outside, outside) == wanted(plain["outside"])
     elif has(row, REFUSED):
-        result.fails(FAILED if "--strict" in row["options"] else PARTIAL)
+        result.expect_failure(FAILED if "--strict" in row["options"] else PARTIAL)
         assert shape(outside, outside) == wanted(plain["outside"])
         if "--strict" not in row["options"]:
             assert shape(target, outside) == wanted(plain["after"])
@@ -143,7 +143,7 @@ def test_as_the_original(row: dict[str, Any], root_place: Path) -> None:
         nodes = archive_tree.capture(pxar.open_reader(str(ARCHIVE)))
         chosen = extracted_by(nodes, links, texts)
         lost = {b"h"} & chosen if b"f" not in chosen else set()  # EXT-028: the link's target was not chosen
-        result.fails(PARTIAL) if lost else result.fine()
+        result.expect_failure(PARTIAL) if lost else result.expect_fine()
         assert set(scan(target)) == chosen - lost
     else:
         check_messages(row, result)
@@ -222,7 +222,7 @@ def test_nothing_outside_is_touched(what: str, items: list[Any], options: list[s
     archive = Archive(place).write(made_of(*items))
     result = archive.extract(target, *options, *strict)
     assert result.code in ((FAILED, MALFORMED) if strict else (PARTIAL, MALFORMED)), result
-    result.fails(result.code)
+    result.expect_failure(result.code)
     assert scan(outside) == before, what
     assert not Path("/tmp/pbsref-evil").exists()
     if rule and (strict or result.code == MALFORMED):
@@ -237,7 +237,7 @@ def test_overwriting_replaces_links_not_what_they_lead_to(place: Path) -> None:
     outside.mkdir()
     (outside / "victim").write_text("untouched\n")
     archive = Archive(place).write(made_of(symlink(b"v", OUT + b"/victim"), regular(b"v")))
-    archive.extract(target, "--overwrite").fine()
+    archive.extract(target, "--overwrite").expect_fine()
     assert (target / "v").read_text() == "evil" and not (target / "v").is_symlink()
     assert (outside / "victim").read_text() == "untouched\n"
 
@@ -257,24 +257,24 @@ def test_targets(what: str, place: Path) -> None:
         archive.extract(target).fails_alone(FAILED, str(target))
         assert target.read_text() == "in the way"
         return
-    archive.extract(target).fine()
+    archive.extract(target).expect_fine()
     assert (target / "x").read_text() == "evil"
     assert stat.S_IMODE(target.stat().st_mode) == 0o755 and target.stat().st_mtime == 1  # EXT-014
     again = archive.extract(target)
-    again.fails(PARTIAL, "there were errors")
+    again.expect_failure(PARTIAL, "there were errors")
     assert len(again.lines) == 2 and "EEXIST" in again.lines[0]
 
 
 def test_without_target_the_working_directory_is_it(place: Path) -> None:
     archive = Archive(place).write(made_of(regular(b"x")))
     (place / "here").mkdir()
-    archive._read("extract", (), {"cwd": place / "here"}).fine()
+    archive._read("extract", (), {"cwd": place / "here"}).expect_fine()
     assert (place / "here" / "x").read_text() == "evil"
 
 
 @pytest.mark.skipif(IS_ROOT, reason="needs a normal user: root may give files to anybody")
 def test_foreign_owners_without_root(place: Path) -> None:
     """EXT-095: everything is restored but the owner; status says so."""
-    result = run("extract", ARCHIVE, place / "target").fails(PARTIAL, "there were errors")
+    result = run("extract", ARCHIVE, place / "target").expect_failure(PARTIAL, "there were errors")
     assert any("failed to set ownership" in line for line in result.lines)
     assert (place / "target" / "d" / "sub" / "deep").read_text() == "deep\n"

@@ -50,14 +50,14 @@ def test_created_archives_are_the_original_ones_and_hold_the_tree(variant: dict[
     wanted = selected(source, [os.fsencode(p) for p in excludes(variant)])
     for split in (False, True):
         made = Archive(root_place, name_of(variant), split)
-        assert made.create(source, *variant["options"]).fine().lines == []
+        assert made.create(source, *variant["options"]).expect_fine().lines == []
         is_golden(variant, made.path)
         if made.payload:
             is_golden(variant, made.payload)
         nodes = made.capture()
         nodes.pop(b".pxarexclude-cli", None)  # CRT-056
         same(nodes, wanted, *ignored(variant))
-        assert made.verify().fine().out.startswith("ok: ")
+        assert made.verify().expect_fine().out.startswith("ok: ")
 
 
 @EACH
@@ -65,10 +65,10 @@ def test_listings_are_the_original_ones(variant: dict[str, Any], place: Path) ->
     name, made = name_of(variant), golden_archive(name_of(variant), False)
     if not made.path.exists():
         pytest.skip(f"{name}.pxar is not stored, only its digest (the archive is compared when created)")
-    long = made.list(env={"PXAR_LOG": "debug"}).fine()
+    long = made.list(env={"PXAR_LOG": "debug"}).expect_fine()
     assert long.raw == golden_file(f"{name}.list").read_bytes()
-    assert made.list("--long").fine().raw == long.raw
-    short = made.list().fine()
+    assert made.list("--long").expect_fine().raw == long.raw
+    short = made.list().expect_fine()
     assert short.err == "" and b'"/"' == short.raw.splitlines()[0]
     for one, full in zip(short.raw.splitlines(), long.raw.splitlines(), strict=True):
         assert full.split(b' "', 1)[1].startswith(one[1:]), "the path in quotes stands in both forms"
@@ -82,7 +82,7 @@ def test_golden_archives_come_back_as_the_tree(variant: dict[str, Any], split: b
     if not archive.path.exists() or archive.payload and not archive.payload.exists():
         pytest.skip(f"the contents of {name} are not stored, only their digest")
     target = root_place / "target"
-    assert archive.extract(target).fine().lines == []
+    assert archive.extract(target).expect_fine().lines == []
     got = scan(target)
     same(archive.capture(), got, "nodump")  # EXT-078: nodump is archived, not restored
     source = build(variant["tree"], root_place / "source")
@@ -96,8 +96,8 @@ def test_large_trees_come_back_too(root_place: Path) -> None:
         source = build(name, root_place / name)
         for split in (False, True):
             made, target = Archive(root_place, f"{name}-{split}", split), root_place / f"{name}-{split}"
-            made.create(source).fine()
-            made.extract(target).fine()
+            made.create(source).expect_fine()
+            made.extract(target).expect_fine()
             same(scan(source), scan(target))
     sparse = root_place / "holes-True" / "sparse"
     assert sparse.stat().st_blocks * 512 < sparse.stat().st_size, "EXT-044: zeros become holes"
@@ -107,7 +107,7 @@ def test_the_oracle_command_agrees(root_place: Path) -> None:
     """pxar-compare of the independent program, as a user would call it."""
     source = build("acl-access", root_place / "source")
     made = Archive(root_place, split=True)
-    made.create(source).fine()
+    made.create(source).expect_fine()
     oracle = [sys.executable, str(ROOT / "tests" / "oracle" / "oracle.py")]
     compare = [*oracle, "pxar-compare", str(made.path), str(source), "--payload-input", str(made.payload)]
     assert subprocess.run(compare, env=environment()).returncode == 0
@@ -118,7 +118,7 @@ def test_the_oracle_command_agrees(root_place: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((GOLDEN / "reuse").glob("*.mpxar")), ids=lambda p: p.stem)
 def test_metadata_archives_of_reuse_runs_can_be_dumped(path: Path) -> None:
-    lines = [json.loads(line) for line in run("dump", path, "--output-format", "json").fine().out.splitlines()]
+    lines = [json.loads(line) for line in run("dump", path, "--output-format", "json").expect_fine().out.splitlines()]
     assert lines[0]["type"] == "FORMAT_VERSION" and lines[-1]["type"] == "GOODBYE_TAIL"
-    run("list", path).fails(2, "Payload input required", "CLI-091")
-    run("verify", path, "--payload-input", path).fails(MALFORMED, "rule PXAR-")
+    run("list", path).expect_failure(2, "Payload input required", "CLI-091")
+    run("verify", path, "--payload-input", path).expect_failure(MALFORMED, "rule PXAR-")

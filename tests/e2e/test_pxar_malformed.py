@@ -84,7 +84,7 @@ def check_verify(case: dict[str, Any], archive: Archive) -> None:
         assert accepted, (name_of(case), result)
         assert name_of(case) not in ORACLE_STRICTER, f"the independent reader refuses {name_of(case)}"
         return
-    result.fails(MALFORMED)
+    result.expect_failure(MALFORMED)
     rule_of(result)
     assert not accepted or name_of(case) in ORACLE_STRICTER, (name_of(case), result)
 
@@ -93,7 +93,7 @@ def check_extract(case: dict[str, Any], archive: Archive, target: Path) -> None:
     result = archive.extract(target, "--strict", "--no-xattrs" if os.geteuid() else "--no-acls=0")
     if case["extract_strict"]["exit"] != 0:
         assert result.code in (MALFORMED, FAILED), (name_of(case), result)
-        result.fails(result.code)
+        result.expect_failure(result.code)
         if result.code == MALFORMED:
             rule_of(result)
         else:  # the file system said no, in the same words as to the original
@@ -101,7 +101,7 @@ def check_extract(case: dict[str, Any], archive: Archive, target: Path) -> None:
             no_time = "nanoseconds" in case["fault"] and result.lines[-1].endswith(NO_TIME)
             assert no_time or cause in case["extract_strict"]["message"], (name_of(case), result)
     elif result.code != OK:
-        result.fails(MALFORMED)
+        result.expect_failure(MALFORMED)
         assert rule_of(result) in STRICTER_EXTRACTING, (name_of(case), result)
     remove(target)
 

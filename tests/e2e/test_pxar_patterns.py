@@ -65,7 +65,7 @@ def test_command_line(row: dict[str, Any], shared: Path, place: Path) -> None:
             made.fails_alone(USAGE, "invalid exclude pattern entry", "rule CRT-082")
             assert not archive.exists()
             continue
-        assert made.fine().lines == []
+        assert made.expect_fine().lines == []
         assert missing(archive) == sorted(row["cli"]["excluded"])
 
 
@@ -73,7 +73,7 @@ def test_command_line(row: dict[str, Any], shared: Path, place: Path) -> None:
 def test_exclude_file(row: dict[str, Any], with_file: Path, place: Path) -> None:
     source, archive = with_file, Archive(place)
     (source / ".pxarexclude").write_text("\n".join(texts(row)) + "\n")
-    made = archive.create(source).fine()
+    made = archive.create(source).expect_fine()
     if "excluded" not in row["file"]:  # CRT-045: reported, ignored
         assert missing(archive) == [] and any("bad pattern in" in line for line in made.lines), made
         return
@@ -87,18 +87,18 @@ def test_patterns_are_stored(shared: Path, place: Path) -> None:
     text = "*.tmp\n!keep\"me\nd/e/\nb\\*\n"
     options = [f"--exclude={p}" for p in patterns]
     one, two = Archive(place, "one"), Archive(place, "two", split=True)
-    one.create(shared, *options).fine()
-    two.create(shared, *options).fine()
-    one.extract(place / "t1").fine()
+    one.create(shared, *options).expect_fine()
+    two.create(shared, *options).expect_fine()
+    one.extract(place / "t1").expect_fine()
     stored = place / "t1" / ".pxarexclude-cli"
     assert stored.read_text() == text and stored.stat().st_mtime_ns == 0
-    assert one.list().fine().out.splitlines()[-1] == '"/.pxarexclude-cli"'
-    two.extract(place / "t2", "--prelude-target", place / "prelude").fine()
+    assert one.list().expect_fine().out.splitlines()[-1] == '"/.pxarexclude-cli"'
+    two.extract(place / "t2", "--prelude-target", place / "prelude").expect_fine()
     assert (place / "prelude").read_text() == json.dumps({"exclude-patterns": text}, separators=(",", ":"))
     assert not (place / "t2" / ".pxarexclude-cli").exists()
     # archiving what was extracted does not archive the stored patterns again (CRT-022)
     again = Archive(place, "again")
-    again.create(place / "t1").fine()
+    again.create(place / "t1").expect_fine()
     assert b".pxarexclude-cli" not in again.capture()
 
 
@@ -119,7 +119,7 @@ def test_examples_of_the_documentation(place: Path) -> None:
     (root / ".pxarexclude").write_text("/subfolder0/file1\n/subfolder1/*\n!/subfolder1/file2\n")
     (root / "subfolder0" / ".pxarexclude").write_text("file3\n")
     archive = Archive(place)
-    archive.create(root).fine()
+    archive.create(root).expect_fine()
     assert sorted(archive.capture()) == [b"", b".pxarexclude", b"subfolder0", b"subfolder0/.pxarexclude",
                                          b"subfolder0/file0", b"subfolder0/file2", b"subfolder1",
                                          b"subfolder1/file2"]

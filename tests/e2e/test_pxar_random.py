@@ -222,14 +222,14 @@ def check_round_trip(spec: Spec, place: Path) -> None:
         tree = scan(source)
         for split in (False, True):
             one, target = Archive(where, "one", split), where / f"target-{split}"
-            assert one.create(source).fine().lines == []
+            assert one.create(source).expect_fine().lines == []
             assert one.bytes() == written_by_oracle(source, split), "the independent writer makes other bytes"
             same(one.capture(), tree)
-            assert one.verify().fine().out.startswith("ok: ")
-            assert one.extract(target, "--strict").fine().lines == []
+            assert one.verify().expect_fine().out.startswith("ok: ")
+            assert one.extract(target, "--strict").expect_fine().lines == []
             same(tree, scan(target), "nodump")  # EXT-078
         again = Archive(where, "again", True)
-        again.create(source).fine()
+        again.create(source).expect_fine()
         assert again.bytes() == one.bytes()
 
 
@@ -289,7 +289,7 @@ def check_excludes(spec: Spec, texts: list[bytes], split: bool, place: Path) -> 
         source, one = built_plain(spec, where), Archive(where, split=split)
         made = one.create(source, *(b"--exclude=" + text for text in texts))
         if not parses(texts):
-            made.fails(2, "invalid exclude pattern", "rule CRT-")
+            made.expect_failure(2, "invalid exclude pattern", "rule CRT-")
             assert not one.exists()
             return
         assert made.code == OK
@@ -311,12 +311,12 @@ def test_excludes(part: int, place: Path) -> None:
 def check_selection(spec: Spec, texts: list[bytes], from_file: bool, split: bool, place: Path) -> None:
     with scratch(place) as where:
         source, one, target = built_plain(spec, where), Archive(where, split=split), where / "target"
-        one.create(source).fine()
+        one.create(source).expect_fine()
         links = {entry.path for entry in one.reader() if entry.link is not None}
         wanted = extracted_by(one.capture(), links, texts)
         (where / "list").write_bytes(b"# comment\n\n" + b"".join(b" " + t + b"\t\r\n" for t in texts))
         options = ["--files-from", where / "list"] if from_file else [b"--pattern=" + text for text in texts]
-        one.extract(target, *options).fine()
+        one.extract(target, *options).expect_fine()
         assert set(scan(target)) == wanted
 
 

@@ -44,33 +44,33 @@ def names(path: Path) -> list[str]:
 
 
 def test_group_means_its_newest_snapshot(filled: Repo, tmp_path: Path) -> None:
-    filled.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    filled.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", tmp_path / "newer")
-    filled.client.ok("restore", SNAPSHOT, "root.pxar", tmp_path / "old")
+    filled.client.expect_ok("restore", SNAPSHOT, "root.pxar", tmp_path / "old")
     assert_same(tmp_path / "old", tmp_path / "source")
-    filled.client.fails(1, "backup group host/none does not contain any snapshots.", "restore", "host/none", "root.pxar",
+    filled.client.expect_failure(1, "backup group host/none does not contain any snapshots.", "restore", "host/none", "root.pxar",
                         tmp_path / "x")
 
 
 def test_group_skips_unfinished_snapshots(filled: Repo, tmp_path: Path) -> None:
     (filled.store / "host/box/2023-12-01T00:00:00Z").mkdir()
-    filled.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    filled.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", tmp_path / "newer")
     (filled.store / "host/empty/2023-12-01T00:00:00Z").mkdir(parents=True)
     (filled.store / "host/empty/owner").write_text("root@pam\n")
-    filled.client.fails(1, "backup group host/empty does not contain any finished snapshots.", "restore", "host/empty", "a.pxar",
+    filled.client.expect_failure(1, "backup group host/empty does not contain any finished snapshots.", "restore", "host/empty", "a.pxar",
                         tmp_path / "x")
 
 
 @pytest.mark.parametrize("name", ["root.pxar", "root.pxar.didx", "root.mpxar", "root.mpxar.didx", "root.ppxar", "root.ppxar.didx"])
 def test_names_of_a_split_archive(local: Repo, tmp_path: Path, name: str) -> None:
-    local.client.ok("restore", "host/box", name, tmp_path / "out")
+    local.client.expect_ok("restore", "host/box", name, tmp_path / "out")
     assert_same(tmp_path / "out", tmp_path / "newer")
 
 
 @pytest.mark.parametrize("name", ["root.pxar", "root.pxar.didx"])
 def test_names_of_one_archive(filled: Repo, tmp_path: Path, name: str) -> None:
-    filled.client.ok("restore", SNAPSHOT, name, tmp_path / "out")
+    filled.client.expect_ok("restore", SNAPSHOT, name, tmp_path / "out")
     assert_same(tmp_path / "out", tmp_path / "source")
 
 
@@ -78,40 +78,40 @@ def test_files(filled: Repo, tmp_path: Path) -> None:
     image = (tmp_path / "image").read_bytes()
     for name, data in (("etc.conf", CONF), ("etc.conf.blob", CONF), ("disk.img", image), ("disk.img.fidx", image)):
         out = tmp_path / f"out-{name}"
-        filled.client.ok("restore", SNAPSHOT, name, out)
+        filled.client.expect_ok("restore", SNAPSHOT, name, out)
         assert out.read_bytes() == data
-        assert filled.client.ok("restore", SNAPSHOT, name, "-").out == data
-        filled.client.fails(1, f'unable to create target file "{out}"', "restore", SNAPSHOT, name, out)
+        assert filled.client.expect_ok("restore", SNAPSHOT, name, "-").out == data
+        filled.client.expect_failure(1, f'unable to create target file "{out}"', "restore", SNAPSHOT, name, out)
         assert out.read_bytes() == data
         assert stored_bytes(filled.store, SNAPSHOT, name, tmp_path / "x") == data
 
 
 def test_catalog_is_a_stream_like_others(filled: Repo, tmp_path: Path) -> None:
-    data = filled.client.ok("restore", SNAPSHOT, "catalog.pcat1", "-").out
+    data = filled.client.expect_ok("restore", SNAPSHOT, "catalog.pcat1", "-").out
     assert data == stored_bytes(filled.store, SNAPSHOT, "catalog.pcat1", tmp_path / "x")
 
 
 def test_one_archive_to_standard_output(filled: Repo, tmp_path: Path) -> None:
-    data = filled.client.ok("restore", SNAPSHOT, "root.pxar", "-").out
+    data = filled.client.expect_ok("restore", SNAPSHOT, "root.pxar", "-").out
     assert data == stored_bytes(filled.store, SNAPSHOT, "root.pxar", tmp_path / "x")
-    filled.client.fails(2, "unable to pipe split archive", "restore", "host/box", "root.pxar", "-")
-    filled.client.fails(2, "patterns not allowed when restoring to stdout", "restore", SNAPSHOT, "root.pxar", "-", "--pattern", "**")
+    filled.client.expect_failure(2, "unable to pipe split archive", "restore", "host/box", "root.pxar", "-")
+    filled.client.expect_failure(2, "patterns not allowed when restoring to stdout", "restore", SNAPSHOT, "root.pxar", "-", "--pattern", "**")
 
 
 def test_manifest_is_decoded_and_replaces_its_target(filled: Repo, tmp_path: Path) -> None:
     out = tmp_path / "index.json"
     out.write_text("old")
-    filled.client.ok("restore", SNAPSHOT, "index.json", out)
+    filled.client.expect_ok("restore", SNAPSHOT, "index.json", out)
     assert out.read_bytes() == stored_bytes(filled.store, SNAPSHOT, "index.json", tmp_path / "x")
     found = json.loads(out.read_text())
     assert (found["backup-id"], found["backup-time"], found["backup-type"]) == ("box", T0, "host")
-    assert filled.client.ok("restore", SNAPSHOT, "index.json", "-").out == out.read_bytes()
+    assert filled.client.expect_ok("restore", SNAPSHOT, "index.json", "-").out == out.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["root.pxar.didx", "disk.img.fidx", "etc.conf.blob", "index.json.blob", "catalog.pcat1"])
 def test_raw_files(local: Repo, tmp_path: Path, name: str) -> None:
     stored = name if name.count(".") > 1 else name + ".didx"
-    data = local.client.ok("restore", SNAPSHOT, name, "-", "--raw").out
+    data = local.client.expect_ok("restore", SNAPSHOT, name, "-", "--raw").out
     assert data == (local.store / SNAPSHOT / stored).read_bytes()
 
 
@@ -131,7 +131,7 @@ def test_raw_files(local: Repo, tmp_path: Path, name: str) -> None:
 ])
 def test_errors(local: Repo, tmp_path: Path, code: int, text: str, args: list[str]) -> None:
     target = [] if len(args) == 1 else [tmp_path / "out"]
-    local.client.fails(code, text, "restore", *args, *target)
+    local.client.expect_failure(code, text, "restore", *args, *target)
     assert not (tmp_path / "out").exists()
 
 
@@ -142,13 +142,13 @@ def test_target_must_be_new_or_empty(dir_repo: Repo, tmp_path: Path) -> None:
     dir_repo.client.backup(f"root.pxar:{source}")
     out = tmp_path / "out"
     out.mkdir()
-    dir_repo.client.ok("restore", "host/box", "root.pxar", out)
+    dir_repo.client.expect_ok("restore", "host/box", "root.pxar", out)
     assert_same(out, source)
     before = {p: p.lstat() for p in out.rglob("*")}
     result = dir_repo.client.run("restore", "host/box", "root.pxar", out)
     assert result.exit == 1 and "exist" in result.stderr, result.stderr
     assert {p: p.lstat() for p in out.rglob("*")} == before
-    dir_repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "no" / "such" / "parent")
+    dir_repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "no" / "such" / "parent")
     assert_same(tmp_path / "no" / "such" / "parent", source)
 
 
@@ -192,19 +192,19 @@ def test_patterns(dir_repo: Repo, tmp_path: Path, mode: str) -> None:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(name)
     dir_repo.client.backup(f"root.pxar:{source}", mode=mode)
-    dir_repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out", "--pattern", "etc/**/*.conf", "--pattern", "/var/e")
+    dir_repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out", "--pattern", "etc/**/*.conf", "--pattern", "/var/e")
     files = [n for n in names(tmp_path / "out") if (tmp_path / "out" / n).is_file()]
     assert files == ["etc/a.conf", "etc/sub/c.conf", "var/e"]
     for name in files:
         assert (tmp_path / "out" / name).read_text() == name
-    dir_repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "none", "--pattern", "nothing/matches")
+    dir_repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "none", "--pattern", "nothing/matches")
     assert names(tmp_path / "none") == []
 
 
 def test_prelude_goes_to_its_file(dir_repo: Repo, tmp_path: Path) -> None:
     source = small_tree(tmp_path / "source", entries=10)
     dir_repo.client.backup(f"root.pxar:{source}", mode="data")
-    dir_repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out", "--prelude-target", tmp_path / "prelude")
+    dir_repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out", "--prelude-target", tmp_path / "prelude")
     assert_same(tmp_path / "out", source)
     found = oracle_store(dir_repo.store)
     reader = found.reader(found.find("host/box/latest"), "root.pxar")
@@ -229,9 +229,9 @@ def test_attributes_can_be_left_out(dir_repo: Repo, tmp_path: Path) -> None:
         (source / "f").chmod(0o4751)
     dir_repo.client.backup(f"root.pxar:{source}")
     run = ("restore", "host/box", "root.pxar")
-    dir_repo.client.ok(*run, tmp_path / "all")
+    dir_repo.client.expect_ok(*run, tmp_path / "all")
     assert_same(tmp_path / "all", source)
-    dir_repo.client.ok(*run, tmp_path / "some", "--ignore-xattrs", "--ignore-ownership", "--ignore-permissions", "--ignore-acls")
+    dir_repo.client.expect_ok(*run, tmp_path / "some", "--ignore-xattrs", "--ignore-ownership", "--ignore-permissions", "--ignore-acls")
     found = (tmp_path / "some/f").stat()
     assert os.listxattr(tmp_path / "some/f") == []
     assert found.st_uid == os.getuid()
@@ -247,5 +247,5 @@ def test_old_snapshots_stay_what_they_were(repo: Repo, tmp_path: Path) -> None:
         repo.client.backup(f"root.pxar:{kept[f'tree{i}']}", at=T0 + i, mode=("legacy", "data")[i % 2])
     assert_sound(repo.store, snapshots=4)
     for i, snapshot in enumerate(snapshots_of(repo.store)):
-        repo.client.ok("restore", snapshot, "root.pxar", tmp_path / f"out{i}")
+        repo.client.expect_ok("restore", snapshot, "root.pxar", tmp_path / f"out{i}")
         assert_same(tmp_path / f"out{i}", kept[f"tree{i}"])

@@ -65,7 +65,7 @@ def chunk(store: Path, digest: str) -> Path:
 def others_are_intact(repo: Repo, tmp_path: Path) -> None:
     """A group that shares no chunk with the damage."""
     out = tmp_path / "out-other"
-    repo.client.ok("restore", "host/other", "root.pxar", out)
+    repo.client.expect_ok("restore", "host/other", "root.pxar", out)
     assert_same(out, tmp_path / "other")
 
 
@@ -93,12 +93,12 @@ def test_damaged_chunk(local: Repo, tmp_path: Path, damage: str) -> None:
         raw = path.read_bytes()
         path.write_bytes(DAMAGES[damage](raw))
         out = tmp_path / f"out{i}"
-        result = local.client.fails(3, victim, "restore", snapshot, archive, out, limit=SOON)
+        result = local.client.expect_failure(3, victim, "restore", snapshot, archive, out, limit=SOON)
         assert "rule " in result.stderr
         if archive == "disk.img":
             assert not out.exists()
         path.write_bytes(raw)
-        local.client.ok("restore", snapshot, archive, tmp_path / f"good{i}")
+        local.client.expect_ok("restore", snapshot, archive, tmp_path / f"good{i}")
     others_are_intact(local, tmp_path)
     assert_sound(local.store, snapshots=3)
 
@@ -111,7 +111,7 @@ def test_cut_chunks_are_not_taken_for_the_end_of_the_archive(local: Repo, tmp_pa
             path = chunk(local.store, victim)
             raw = path.read_bytes()
             path.write_bytes(raw[:5])
-            local.client.fails(3, victim, "restore", snapshot, "root.pxar", tmp_path / f"{name}{i}", limit=SOON)
+            local.client.expect_failure(3, victim, "restore", snapshot, "root.pxar", tmp_path / f"{name}{i}", limit=SOON)
             path.write_bytes(raw)
 
 
@@ -119,7 +119,7 @@ def test_missing_chunk(filled: Repo, tmp_path: Path) -> None:
     for i, (index, archive) in enumerate((("root.pxar.didx", "root.pxar"), ("disk.img.fidx", "disk.img"))):
         victim = digests(filled.store, SNAPSHOT, index)[0]
         chunk(filled.store, victim).rename(tmp_path / "kept")
-        filled.client.fails(4, victim, "restore", SNAPSHOT, archive, tmp_path / f"out{i}", limit=SOON)
+        filled.client.expect_failure(4, victim, "restore", SNAPSHOT, archive, tmp_path / f"out{i}", limit=SOON)
         (tmp_path / "kept").rename(chunk(filled.store, victim))
     others_are_intact(filled, tmp_path)
     assert_sound(filled.store, snapshots=3)
@@ -141,9 +141,9 @@ def test_verify_names_missing_and_damaged_chunks_and_the_next_backup_repairs(fil
     # no known chunk of a snapshot that failed: send all of it again
     filled.client.backup(f"disk.img:{tmp_path / 'image'}", group="repair")
     assert chunk(filled.store, gone).exists() and chunk(filled.store, bad).exists()
-    filled.client.ok("store", "verify", filled.store)
+    filled.client.expect_ok("store", "verify", filled.store)
     assert_sound(filled.store, snapshots=4)
-    filled.client.ok("restore", SNAPSHOT, "disk.img", tmp_path / "out")
+    filled.client.expect_ok("restore", SNAPSHOT, "disk.img", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == (tmp_path / "image").read_bytes()
 
 
@@ -191,7 +191,7 @@ def test_damaged_fixed_index(local: Repo, tmp_path: Path, which: str) -> None:
     result = local.client.run("restore", SNAPSHOT, "disk.img", tmp_path / "out", limit=SOON)
     assert result.exit in (3, 4) and "disk.img.fidx" in result.stderr, result.stderr
     assert not (tmp_path / "out").exists()
-    local.client.ok("restore", SNAPSHOT, "root.pxar", tmp_path / "good")
+    local.client.expect_ok("restore", SNAPSHOT, "root.pxar", tmp_path / "good")
     assert_same(tmp_path / "good", tmp_path / "source")
 
 
@@ -233,8 +233,8 @@ def test_index_with_lengths_that_chunks_do_not_have(filled: Repo, tmp_path: Path
 
 def test_index_of_a_stream_that_is_no_archive(filled: Repo, tmp_path: Path) -> None:
     forge(filled.store, [1000, 2000], [bytes(1000), b"y" * 1000])
-    assert filled.client.ok("restore", SNAPSHOT, "root.pxar", "-").out == bytes(1000) + b"y" * 1000
-    filled.client.fails(3, "error extracting archive", "restore", SNAPSHOT, "root.pxar", tmp_path / "out", limit=SOON)
+    assert filled.client.expect_ok("restore", SNAPSHOT, "root.pxar", "-").out == bytes(1000) + b"y" * 1000
+    filled.client.expect_failure(3, "error extracting archive", "restore", SNAPSHOT, "root.pxar", tmp_path / "out", limit=SOON)
 
 
 # ---- blobs and manifests ----
@@ -243,9 +243,9 @@ def test_index_of_a_stream_that_is_no_archive(filled: Repo, tmp_path: Path) -> N
 def test_damaged_blob(local: Repo, tmp_path: Path, damage: str) -> None:
     path = local.store / SNAPSHOT / "etc.conf.blob"
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    result = local.client.fails(3, "etc.conf.blob", "restore", SNAPSHOT, "etc.conf", tmp_path / "out", limit=SOON)
+    result = local.client.expect_failure(3, "etc.conf.blob", "restore", SNAPSHOT, "etc.conf", tmp_path / "out", limit=SOON)
     assert "rule " in result.stderr and not (tmp_path / "out").exists()
-    local.client.ok("restore", SNAPSHOT, "root.pxar", tmp_path / "good")
+    local.client.expect_ok("restore", SNAPSHOT, "root.pxar", tmp_path / "good")
     assert_same(tmp_path / "good", tmp_path / "source")
 
 
@@ -254,12 +254,12 @@ def test_damaged_manifest(local: Repo, tmp_path: Path, damage: str) -> None:
     path = local.store / SNAPSHOT / "index.json.blob"
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     for args in (("restore", SNAPSHOT, "root.pxar", tmp_path / "out"), ("catalog", "dump", SNAPSHOT)):
-        local.client.fails(3, "index.json.blob", *args, limit=SOON)
+        local.client.expect_failure(3, "index.json.blob", *args, limit=SOON)
     assert not (tmp_path / "out").exists()
-    local.client.ok("snapshot", "list")
-    local.client.fails(4, "unable to ", "snapshot", "files", SNAPSHOT)
+    local.client.expect_ok("snapshot", "list")
+    local.client.expect_failure(4, "unable to ", "snapshot", "files", SNAPSHOT)
     others_are_intact(local, tmp_path)
-    local.client.ok("snapshot", "forget", SNAPSHOT)
+    local.client.expect_ok("snapshot", "forget", SNAPSHOT)
     assert_sound(local.store, snapshots=2)
 
 
@@ -282,9 +282,9 @@ def test_manifest_that_is_not_one(dir_repo: Repo, tmp_path: Path, text: bytes) -
 def test_missing_files(filled: Repo, tmp_path: Path) -> None:
     for name, archive in (("disk.img.fidx", "disk.img"), ("etc.conf.blob", "etc.conf"), ("root.pxar.didx", "root.pxar")):
         (filled.store / SNAPSHOT / name).unlink()
-        filled.client.fails(4, name, "restore", SNAPSHOT, archive, tmp_path / "out")
+        filled.client.expect_failure(4, name, "restore", SNAPSHOT, archive, tmp_path / "out")
     (filled.store / SNAPSHOT / "index.json.blob").unlink()
-    filled.client.fails(4, "index.json.blob", "restore", SNAPSHOT, "root.pxar", tmp_path / "out")
+    filled.client.expect_failure(4, "index.json.blob", "restore", SNAPSHOT, "root.pxar", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     others_are_intact(filled, tmp_path)
 
@@ -325,7 +325,7 @@ def test_server_that_misbehaves_once(small: Path, make_server: Callable[..., Ser
     assert result.lines()[-1].startswith("Error: ")
     if what.startswith("status"):
         assert "out of order" in result.stderr and result.exit == 4
-    client.ok("restore", "host/box", "root.pxar", tmp_path / "again")
+    client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "again")
     assert_same(tmp_path / "again", tmp_path / "source")
 
 
@@ -334,7 +334,7 @@ def test_server_that_lies_about_an_index(small: Path, make_server: Callable[...,
                                          tmp_path: Path, what: str) -> None:
     client = make_client(make_server(store=small, faults=(f"GET /download#2:{what}",)))
     text = "wrong size for file 'root.pxar.didx'" if what == "lie=size" else "wrong checksum for file 'root.pxar.didx'"
-    client.fails(3, text, "restore", "host/box", "root.pxar", tmp_path / "out", limit=SOON)
+    client.expect_failure(3, text, "restore", "host/box", "root.pxar", tmp_path / "out", limit=SOON)
     assert not (tmp_path / "out").exists()
 
 
@@ -348,7 +348,7 @@ def test_server_killed_while_it_is_read(small: Path, make_server: Callable[..., 
     _, err = process.communicate(timeout=SOON)
     assert process.returncode == 4, err
     other = make_client(make_server(store=small))
-    other.ok("restore", "host/box", "root.pxar", tmp_path / "again")
+    other.expect_ok("restore", "host/box", "root.pxar", tmp_path / "again")
     assert_same(tmp_path / "again", tmp_path / "source")
     assert_sound(small, snapshots=1)
 
@@ -361,7 +361,7 @@ def test_interrupted(small: Path, make_server: Callable[..., Server], make_clien
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=SOON)
     assert process.returncode == 130, err
-    client.ok("restore", "host/box", "root.pxar", tmp_path / "again")
+    client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "again")
     assert_same(tmp_path / "again", tmp_path / "source")
 
 
@@ -384,12 +384,12 @@ def test_snapshot_that_is_read_cannot_be_removed(small: Path, make_server: Calla
     client = make_client(server)
     process = client.start("restore", "host/box", "root.pxar", tmp_path / "out")
     server.wait_for("fault")
-    client.fails(4, "failed to delete snapshot - ", "snapshot", "forget", SNAPSHOT)
+    client.expect_failure(4, "failed to delete snapshot - ", "snapshot", "forget", SNAPSHOT)
     _, err = process.communicate(timeout=SOON)
     assert process.returncode == 0, err
     assert_same(tmp_path / "out", tmp_path / "source")
     assert_sound(small, snapshots=1)
-    client.ok("snapshot", "forget", SNAPSHOT)
+    client.expect_ok("snapshot", "forget", SNAPSHOT)
 
 
 # ---- targets ----
@@ -405,13 +405,13 @@ def test_target_that_is_full(dir_repo: Repo, tmp_path: Path, archive: str) -> No
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(target)], capture_output=True).returncode != 0:
         pytest.skip("cannot mount here")
     try:
-        dir_repo.client.fails(1, "No space left on device", "restore", "host/box", archive, target / "out", limit=SOON)
+        dir_repo.client.expect_failure(1, "No space left on device", "restore", "host/box", archive, target / "out", limit=SOON)
         if archive == "disk.img":
             assert list(target.iterdir()) == []
     finally:
         subprocess.run(["umount", str(target)], check=True)
     assert_sound(dir_repo.store, snapshots=1)
-    dir_repo.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    dir_repo.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", source)
 
 

@@ -69,7 +69,7 @@ def test_decisions_equal_the_original(name: str, generation: int, tmp_path: Path
     source = build(name, generation, tmp_path / "tree")
     index = write_index(before["index"], tmp_path / "previous.ppxar.didx")
     made = tmp_path / "new.mpxar"
-    result = Client(tmp_path / "home").ok(
+    result = Client(tmp_path / "home").expect_ok(
         "reuse", "plan", source, "--reference-archive", REUSE / f"{name}.g{row['reference']}.mpxar",
         "--reference-index", index, "--metadata-output", made, "--chunk-size", "64", "--output-format", "json")
     plan = result.json()
@@ -136,7 +136,7 @@ def test_reference_that_ends_behind_its_index(tmp_path: Path) -> None:
     rows = record("hardlinks")
     source = build("hardlinks", 1, tmp_path / "tree")
     index = write_index(rows[0]["index"][:2], tmp_path / "previous.ppxar.didx")
-    plan = Client(tmp_path / "home").ok("reuse", "plan", source, "--reference-archive", REUSE / "hardlinks.g0.mpxar",
+    plan = Client(tmp_path / "home").expect_ok("reuse", "plan", source, "--reference-archive", REUSE / "hardlinks.g0.mpxar",
                                         "--reference-index", index, "--chunk-size", "64", "--output-format", "json").json()
     assert_orderly(plan)
     assert plan["counters"]["reused_files"] <= 2
@@ -144,6 +144,6 @@ def test_reference_that_ends_behind_its_index(tmp_path: Path) -> None:
 
 def test_both_references_are_required(tmp_path: Path) -> None:
     client = Client(tmp_path / "home")
-    client.fails(2, "--reference-index", "reuse", "plan", tmp_path, "--reference-archive", tmp_path / "x")
-    client.fails(1, "cannot open", "reuse", "plan", tmp_path, "--reference-archive", tmp_path / "x", "--reference-index",
+    client.expect_failure(2, "--reference-index", "reuse", "plan", tmp_path, "--reference-archive", tmp_path / "x")
+    client.expect_failure(1, "cannot open", "reuse", "plan", tmp_path, "--reference-archive", tmp_path / "x", "--reference-index",
                  tmp_path / "y")

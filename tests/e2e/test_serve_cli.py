@@ -78,7 +78,7 @@ def test_ready_file_is_complete_when_it_appears(pbs_server: Server) -> None:
 ])
 def test_refused(make_client: Callable[..., Client], make_store: Callable[..., Path], text: str, args: list[str]) -> None:
     store = str(make_store())
-    make_client().fails(2, text, "serve", *[store if a == "STORE" else a for a in args], limit=30)
+    make_client().expect_failure(2, text, "serve", *[store if a == "STORE" else a for a in args], limit=30)
 
 
 def test_allowed_to_serve_others(make_server: Callable[..., Server], make_client: Callable[..., Client], tree: Path) -> None:
@@ -89,7 +89,7 @@ def test_allowed_to_serve_others(make_server: Callable[..., Server], make_client
 
 
 def test_port_that_is_taken(make_client: Callable[..., Client], make_store: Callable[..., Path], pbs_server: Server) -> None:
-    make_client().fails(1, "", "serve", "--store", pbs_server.store, "--listen", f"127.0.0.1:{pbs_server.port}", limit=30)
+    make_client().expect_failure(1, "", "serve", "--store", pbs_server.store, "--listen", f"127.0.0.1:{pbs_server.port}", limit=30)
 
 
 def test_store_is_made_if_missing(make_server: Callable[..., Server], make_client: Callable[..., Client], tree: Path,
@@ -122,7 +122,7 @@ def test_given_certificate(make_server: Callable[..., Server], make_client: Call
 
 
 def test_without_users_nobody_gets_in(make_server: Callable[..., Server], make_client: Callable[..., Client]) -> None:
-    make_client(make_server(users=False)).fails(4, "permission check failed.", "list")
+    make_client(make_server(users=False)).expect_failure(4, "permission check failed.", "list")
 
 
 def test_several_users(make_server: Callable[..., Server], make_client: Callable[..., Client], tree: Path) -> None:
@@ -131,18 +131,18 @@ def test_several_users(make_server: Callable[..., Server], make_client: Callable
     other = make_client(server, PBS_REPOSITORY=server.repository("other@pbs"), PBS_PASSWORD="pass:word")
     other.backup(f"a.pxar:{tree}")
     assert (server.store / "host/box/owner").read_text() == "other@pbs\n"
-    make_client(server).fails(4, "backup owner check failed (root@pam != other@pbs)", "backup", f"a.pxar:{tree}", "--backup-id", "box")
+    make_client(server).expect_failure(4, "backup owner check failed (root@pam != other@pbs)", "backup", f"a.pxar:{tree}", "--backup-id", "box")
     assert_holds(server.store, "host/box/latest", "a.pxar", tree)
 
 
 def test_fixed_clock_and_delay(make_server: Callable[..., Server], make_client: Callable[..., Client], tree: Path) -> None:
     server = make_server("--now", str(T0), "--auth-delay", "700")
     client = make_client(server)
-    assert client.ok("login")
+    assert client.expect_ok("login")
     ticket = json.loads((client.home / "run/proxmox-backup/tickets").read_text())["127.0.0.1"]["root@pam"]["ticket"]
     assert ticket.startswith(f"PBS:root@pam:{T0:08X}::")
     begin = time.monotonic()
-    client.fails(4, "permission check failed.", "list", env={"PBS_PASSWORD": "wrong"})
+    client.expect_failure(4, "permission check failed.", "list", env={"PBS_PASSWORD": "wrong"})
     assert time.monotonic() - begin >= 0.7
 
 
@@ -201,7 +201,7 @@ def test_garbage_on_the_port(pbs_server: Server, client: Client) -> None:
                 tls.recv(1000)
             except OSError:
                 pass
-    client.ok("list")
+    client.expect_ok("list")
 
 
 @pytest.mark.skipif(not ROOT_USER, reason="changes the user")

@@ -40,25 +40,25 @@ def age(store: Path, days: int = 3) -> None:
 
 def test_init(make_client: Callable[..., Client], tmp_path: Path) -> None:
     client = make_client()
-    client.ok("store", "init", "--lazy", tmp_path / "lazy")
+    client.expect_ok("store", "init", "--lazy", tmp_path / "lazy")
     assert (tmp_path / "lazy/.chunks").is_dir() and (tmp_path / "lazy/.chunks").stat().st_mode & 0o7777 == 0o750
-    client.ok("store", "verify", tmp_path / "lazy")
+    client.expect_ok("store", "verify", tmp_path / "lazy")
     (tmp_path / "file").write_text("x")
-    client.fails(1, "", "store", "init", "--lazy", tmp_path / "file")
-    client.fails(1, "", "store", "init", "--lazy", "/proc/nowhere/store")
-    client.fails(2, "missing argument", "store", "init")
+    client.expect_failure(1, "", "store", "init", "--lazy", tmp_path / "file")
+    client.expect_failure(1, "", "store", "init", "--lazy", "/proc/nowhere/store")
+    client.expect_failure(2, "missing argument", "store", "init")
     assert (tmp_path / "file").read_text() == "x"
 
 
 def test_init_of_a_datastore_keeps_it(filled: Repo) -> None:
     before = {p: p.stat().st_mtime_ns for p in filled.store.rglob("*") if p.is_file()}
-    filled.client.ok("store", "init", "--lazy", filled.store)
+    filled.client.expect_ok("store", "init", "--lazy", filled.store)
     assert before.items() <= {p: p.stat().st_mtime_ns for p in filled.store.rglob("*") if p.is_file()}.items()
     assert_sound(filled.store, snapshots=2)
 
 
 def test_init_makes_all_chunk_directories(make_client: Callable[..., Client], memory_path: Path) -> None:
-    make_client().ok("store", "init", memory_path / "store")
+    make_client().expect_ok("store", "init", memory_path / "store")
     names = sorted(n for n in os.listdir(memory_path / "store/.chunks") if len(n) == 4)
     assert names == [f"{i:04x}" for i in range(65536)]
 
@@ -77,7 +77,7 @@ def test_directory_that_is_no_datastore(make_client: Callable[..., Client], tmp_
 # ---- stat ----
 
 def test_stat(filled: Repo) -> None:
-    found = filled.client.ok("store", "stat", filled.store, "--output-format", "json").json()
+    found = filled.client.expect_ok("store", "stat", filled.store, "--output-format", "json").json()
     chunks = chunk_files(filled.store)
     assert (found["groups"], found["snapshots"], found["unfinished-snapshots"], found["bad-chunks"]) == (1, 2, 0, 0)
     assert (found["chunks"], found["chunk-bytes"]) == (len(chunks), sum(p.stat().st_size for p in chunks))
@@ -85,9 +85,9 @@ def test_stat(filled: Repo) -> None:
     assert found["index-data-bytes"] > found["chunk-bytes"] * 0 and found["deduplication-factor"] >= 1
     (filled.store / "host/box/2024-01-01T00:00:00Z").mkdir()
     (filled.store / SNAPSHOT / ".protected").touch()
-    found = filled.client.ok("store", "stat", filled.store, "--output-format", "json").json()
+    found = filled.client.expect_ok("store", "stat", filled.store, "--output-format", "json").json()
     assert (found["snapshots"], found["unfinished-snapshots"], found["protected-snapshots"]) in ((2, 1, 1), (3, 1, 1))
-    text = filled.client.ok("store", "stat", filled.store).stdout
+    text = filled.client.expect_ok("store", "stat", filled.store).stdout
     assert "deduplication-factor" in text
 
 
@@ -95,7 +95,7 @@ def test_stat(filled: Repo) -> None:
 
 def test_verify_changes_nothing(filled: Repo) -> None:
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in filled.store.rglob("*") if ".locks" not in str(p)}
-    filled.client.ok("store", "verify", filled.store)
+    filled.client.expect_ok("store", "verify", filled.store)
     after = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in filled.store.rglob("*") if ".locks" not in str(p)}
     files = {p for p in before if p.is_file()}
     assert {p: after[p] for p in files if "index.json" not in p.name} == {p: before[p] for p in files if "index.json" not in p.name}
@@ -121,50 +121,50 @@ def test_verify_says_which_snapshots_suffer(filled: Repo) -> None:
 def test_gc_keeps_what_is_used(filled: Repo, tmp_path: Path) -> None:
     age(filled.store)
     before = chunk_files(filled.store)
-    found = filled.client.ok("store", "gc", filled.store, "--output-format", "json").json()
+    found = filled.client.expect_ok("store", "gc", filled.store, "--output-format", "json").json()
     assert (found["removed-chunks"], found["missing-chunks"], found["disk-chunks"]) == (0, 0, len(before))
     assert found["index-files"] == 5
     assert chunk_files(filled.store) == before
     assert_sound(filled.store, snapshots=2)
-    filled.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    filled.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", tmp_path / "source")
 
 
 def test_gc_removes_what_is_not(filled: Repo, tmp_path: Path) -> None:
-    filled.client.ok("snapshot", "forget", SNAPSHOT)
+    filled.client.expect_ok("snapshot", "forget", SNAPSHOT)
     age(filled.store)
-    dry = filled.client.ok("store", "gc", filled.store, "--dry-run", "--output-format", "json").json()
+    dry = filled.client.expect_ok("store", "gc", filled.store, "--dry-run", "--output-format", "json").json()
     count = len(chunk_files(filled.store))
     assert dry["removed-chunks"] >= 3 and dry["removed-bytes"] > 9_000_000
     age(filled.store)
-    found = filled.client.ok("store", "gc", filled.store, "--output-format", "json").json()
+    found = filled.client.expect_ok("store", "gc", filled.store, "--output-format", "json").json()
     assert found["removed-chunks"] == dry["removed-chunks"]
     assert len(chunk_files(filled.store)) == count - found["removed-chunks"]
     assert_sound(filled.store, snapshots=1)
-    filled.client.ok("restore", "host/box", "root.pxar", tmp_path / "out")
+    filled.client.expect_ok("restore", "host/box", "root.pxar", tmp_path / "out")
     assert_same(tmp_path / "out", tmp_path / "source")
     filled.client.backup(f"disk.img:{tmp_path / 'image'}", at=T0 + 20)
     assert_sound(filled.store, snapshots=2)
 
 
 def test_gc_spares_what_is_young(filled: Repo) -> None:
-    filled.client.ok("snapshot", "forget", SNAPSHOT)
-    found = filled.client.ok("store", "gc", filled.store, "--output-format", "json").json()
+    filled.client.expect_ok("snapshot", "forget", SNAPSHOT)
+    found = filled.client.expect_ok("store", "gc", filled.store, "--output-format", "json").json()
     assert found["removed-chunks"] == 0 and found["pending-chunks"] >= 3
-    found = filled.client.ok("store", "gc", filled.store, "--cutoff", "0", "--output-format", "json").json()
+    found = filled.client.expect_ok("store", "gc", filled.store, "--cutoff", "0", "--output-format", "json").json()
     assert found["removed-chunks"] >= 3 or found["pending-chunks"] >= 3
 
 
 def test_gc_says_what_is_missing(filled: Repo) -> None:
     victim = chunk_files(filled.store)[0]
     victim.unlink()
-    assert filled.client.ok("store", "gc", filled.store, "--output-format", "json").json()["missing-chunks"] == 1
+    assert filled.client.expect_ok("store", "gc", filled.store, "--output-format", "json").json()["missing-chunks"] == 1
 
 
 def test_gc_cleans_up_temporary_files(filled: Repo) -> None:
     folder = chunk_files(filled.store)[0].parent
     (folder / (folder.name + "0" * 60 + ".tmp_abcdef")).write_bytes(b"x")
     age(filled.store)
-    filled.client.ok("store", "gc", filled.store)
+    filled.client.expect_ok("store", "gc", filled.store)
     assert not list(folder.glob("*.tmp_*"))
     assert_sound(filled.store, snapshots=2)

@@ -16,15 +16,15 @@ static void add_event(struct pbr_buf *out, const struct pbr_pxar_event *ev)
                                  ev->entry.end_pos, m->mode, m->flags, m->uid, m->gid, (uint64_t)m->mtime_s,
                                  m->mtime_ns, m->acl_user_nr, m->acl_group_nr, m->acl_default_user_nr,
                                  m->acl_default_group_nr, m->acl_group_obj, m->projid, m->acl_default.mask };
-    CHECK_INT(pbr_buf_append(out, pbr_span(numbers, sizeof(numbers))), PBR_OK);
-    CHECK_INT(pbr_buf_append(out, ev->entry.name), PBR_OK);
-    CHECK_INT(pbr_buf_append(out, ev->entry.target), PBR_OK);
-    CHECK_INT(pbr_buf_append(out, m->fcaps), PBR_OK);
-    CHECK_INT(pbr_buf_append(out, pbr_span(m->acl_users, m->acl_user_nr * sizeof(*m->acl_users))), PBR_OK);
-    CHECK_INT(pbr_buf_append(out, pbr_span(m->acl_groups, m->acl_group_nr * sizeof(*m->acl_groups))), PBR_OK);
+    check_int(pbr_buf_append(out, pbr_span(numbers, sizeof(numbers))), PBR_OK);
+    check_int(pbr_buf_append(out, ev->entry.name), PBR_OK);
+    check_int(pbr_buf_append(out, ev->entry.target), PBR_OK);
+    check_int(pbr_buf_append(out, m->fcaps), PBR_OK);
+    check_int(pbr_buf_append(out, pbr_span(m->acl_users, m->acl_user_nr * sizeof(*m->acl_users))), PBR_OK);
+    check_int(pbr_buf_append(out, pbr_span(m->acl_groups, m->acl_group_nr * sizeof(*m->acl_groups))), PBR_OK);
     for (size_t i = 0; i < m->xattr_nr; i++) {
-        CHECK_INT(pbr_buf_append(out, m->xattrs[i].name), PBR_OK);
-        CHECK_INT(pbr_buf_append(out, m->xattrs[i].value), PBR_OK);
+        check_int(pbr_buf_append(out, m->xattrs[i].name), PBR_OK);
+        check_int(pbr_buf_append(out, m->xattrs[i].value), PBR_OK);
     }
 }
 
@@ -34,7 +34,7 @@ static void decode(const struct pbr_env *env, struct pbr_span in, size_t step, b
 {
     const struct pbr_pxar_dec_opts opts = { .items = items };
     struct pbr_pxar_dec *dec = NULL;
-    CHECK_INT(pbr_pxar_dec_new(env, &opts, &dec), PBR_OK);
+    check_int(pbr_pxar_dec_new(env, &opts, &dec), PBR_OK);
     for (size_t at = 0;;) {
         uint8_t copy[1];
         struct pbr_pxar_event ev;
@@ -45,15 +45,15 @@ static void decode(const struct pbr_env *env, struct pbr_span in, size_t step, b
             copy[0] = piece.ptr[0];
             piece = pbr_span(copy, 1);
         }
-        CHECK_INT(pbr_pxar_dec_step(dec, piece, &used, &ev, &diag), PBR_OK);
+        check_int(pbr_pxar_dec_step(dec, piece, &used, &ev, &diag), PBR_OK);
         at += used;
-        CHECK_U64(pbr_pxar_dec_pos(dec), at);
+        check_u64(pbr_pxar_dec_pos(dec), at);
         if (ev.ev == PBR_PXAR_EV_MORE) {
-            CHECK(at < in.len);
+            check(at < in.len);
             continue;
         }
         if (ev.ev == PBR_PXAR_EV_DATA || ev.ev == PBR_PXAR_EV_PRELUDE)
-            CHECK_INT(pbr_buf_append(data, ev.data), PBR_OK);
+            check_int(pbr_buf_append(data, ev.data), PBR_OK);
         if (ev.ev != PBR_PXAR_EV_DATA)
             add_event(out, &ev);
         if (ev.ev == PBR_PXAR_EV_END)
@@ -81,15 +81,15 @@ static void check_split_independence(const char *path, const struct pxar_pair *p
             pbr_buf_clear(&other);
             pbr_buf_clear(&other_data);
             decode(&env, p->archive, steps[i], items, &other, &other_data);
-            CHECK_SPAN(pbr_buf_span(&other), pbr_buf_span(&whole));
-            CHECK_SPAN(pbr_buf_span(&other_data), pbr_buf_span(&data));
+            check_span(pbr_buf_span(&other), pbr_buf_span(&whole));
+            check_span(pbr_buf_span(&other_data), pbr_buf_span(&data));
         }
     }
     pbr_buf_release(&whole);
     pbr_buf_release(&data);
     pbr_buf_release(&other);
     pbr_buf_release(&other_data);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_events_do_not_depend_on_how_the_input_is_split(void **state)
@@ -110,13 +110,13 @@ static void check_transcoding(const char *path, const struct pxar_pair *p)
     pbr_buf_init(&payload, &env, 1 << 26);
     struct pbr_sink archive_sink = pbr_sink_buf(&archive), payload_sink = pbr_sink_buf(&payload);
     struct pbr_reader *r = open_reader(&env, &s, p, 1000, NULL);
-    CHECK_INT(transcode(&env, r, &archive_sink, p->split ? &payload_sink : NULL, &diag), PBR_OK);
+    check_int(transcode(&env, r, &archive_sink, p->split ? &payload_sink : NULL, &diag), PBR_OK);
     pbr_reader_free(r);
-    CHECK_SPAN(pbr_buf_span(&archive), p->archive);
-    CHECK_SPAN(pbr_buf_span(&payload), p->payload);
+    check_span(pbr_buf_span(&archive), p->archive);
+    check_span(pbr_buf_span(&payload), p->payload);
     pbr_buf_release(&archive);
     pbr_buf_release(&payload);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_encoding_what_was_decoded_gives_the_same_bytes(void **state)
@@ -155,8 +155,8 @@ static void check_prefixes(const char *path, const struct pxar_pair *p)
         struct pbr_diag diag = { 0 };
         cut.archive.len = len;
         struct pbr_reader *r = open_reader(&env, &s, &cut, 0, NULL);
-        CHECK_INT(read_all(r, len % 2, &diag), PBR_E_TRUNCATED);
-        CHECK(strcmp(diag.rule, "PXAR-225") == 0 || strcmp(diag.rule, "PXAR-226") == 0);
+        check_int(read_all(r, len % 2, &diag), PBR_E_TRUNCATED);
+        check(strcmp(diag.rule, "PXAR-225") == 0 || strcmp(diag.rule, "PXAR-226") == 0);
         pbr_reader_free(r);
     }
     for (size_t len = PBR_PXAR_HDR; p->split && len < p->payload.len - PBR_PXAR_HDR; len++) {
@@ -165,10 +165,10 @@ static void check_prefixes(const char *path, const struct pxar_pair *p)
         struct pbr_diag diag = { 0 };
         cut.payload.len = len;
         struct pbr_reader *r = open_reader(&env, &s, &cut, 0, NULL);
-        CHECK_INT(read_all(r, true, &diag), PBR_E_TRUNCATED);
+        check_int(read_all(r, true, &diag), PBR_E_TRUNCATED);
         pbr_reader_free(r);
     }
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_strict_prefixes_are_truncated(void **state)
@@ -191,7 +191,7 @@ static void check_skipping(const char *path, const struct pxar_pair *p)
             struct pbr_pxar_event ev;
             struct pbr_span view = { 0 };
             uint64_t got = 0;
-            CHECK_INT(pbr_reader_next(r, &ev, NULL), PBR_OK);
+            check_int(pbr_reader_next(r, &ev, NULL), PBR_OK);
             if (ev.ev == PBR_PXAR_EV_END)
                 break;
             if (ev.ev != PBR_PXAR_EV_ENTRY || ev.entry.kind != PBR_KIND_FILE)
@@ -200,15 +200,15 @@ static void check_skipping(const char *path, const struct pxar_pair *p)
             if (how == 0)
                 continue;
             do {
-                CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_OK);
+                check_int(pbr_reader_content(r, &view, NULL), PBR_OK);
                 got += view.len;
             } while (view.len > 0 && how == 2);
-            CHECK(how == 1 || got == ev.entry.size);
+            check(how == 1 || got == ev.entry.size);
         }
         pbr_reader_free(r);
     }
-    CHECK_U64(files[1], files[0]);
-    CHECK_U64(files[2], files[0]);
+    check_u64(files[1], files[0]);
+    check_u64(files[2], files[0]);
 }
 
 static void test_contents_may_be_skipped_in_whole_or_in_part(void **state)

@@ -65,9 +65,9 @@ static void make_file(struct maker *m, struct pbr_span name, const struct pbr_px
     const size_t size = pick(m, 3) ? (size_t)pick(m, sizeof(content)) : 0;
     for (size_t i = 0; i < size; i++)
         content[i] = (uint8_t)pick(m, 256);
-    CHECK_INT(pbr_pxar_enc_file(m->enc, name, meta, size, ret_pos, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_write(m->enc, pbr_span(content, size), NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_end(m->enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file(m->enc, name, meta, size, ret_pos, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_write(m->enc, pbr_span(content, size), NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_end(m->enc, NULL), PBR_OK);
 }
 
 static void make_dir(struct maker *m, const char *path, unsigned depth)
@@ -87,19 +87,19 @@ static void make_dir(struct maker *m, const char *path, unsigned depth)
         const struct pbr_span name = pbr_span_str(text);
         const struct pbr_pxar_meta meta = random_meta(m, what < 7 ? types[what] : 0, xattrs, ids);
         if (what == 7 && link_path[0]) {
-            CHECK_INT(pbr_pxar_enc_hardlink(m->enc, name, pbr_span_str(link_path), link_pos, NULL), PBR_OK);
+            check_int(pbr_pxar_enc_hardlink(m->enc, name, pbr_span_str(link_path), link_pos, NULL), PBR_OK);
         } else if (what == 1 && depth < 6) {
             char below[512];
             snprintf(below, sizeof(below), "%.480s/", full);
-            CHECK_INT(pbr_pxar_enc_dir_enter(m->enc, name, &meta, NULL), PBR_OK);
+            check_int(pbr_pxar_enc_dir_enter(m->enc, name, &meta, NULL), PBR_OK);
             make_dir(m, below, depth + 1);
-            CHECK_INT(pbr_pxar_enc_dir_leave(m->enc, NULL), PBR_OK);
+            check_int(pbr_pxar_enc_dir_leave(m->enc, NULL), PBR_OK);
         } else if (what == 2) {
-            CHECK_INT(pbr_pxar_enc_symlink(m->enc, name, &meta, pbr_span_str(full), NULL), PBR_OK);
+            check_int(pbr_pxar_enc_symlink(m->enc, name, &meta, pbr_span_str(full), NULL), PBR_OK);
         } else if (what == 3) {
-            CHECK_INT(pbr_pxar_enc_device(m->enc, name, &meta, pick(m, 5000), pick(m, 5000), NULL), PBR_OK);
+            check_int(pbr_pxar_enc_device(m->enc, name, &meta, pick(m, 5000), pick(m, 5000), NULL), PBR_OK);
         } else if (what == 4 || what == 5) {
-            CHECK_INT(pbr_pxar_enc_special(m->enc, name, &meta, NULL), PBR_OK);
+            check_int(pbr_pxar_enc_special(m->enc, name, &meta, NULL), PBR_OK);
         } else if (what == 0 || what == 6) {
             make_file(m, name, &meta, &link_pos);
             snprintf(link_path, sizeof(link_path), "%s", full);
@@ -119,11 +119,11 @@ static struct pxar_pair make_archive(struct maker *m, const struct pbr_env *env,
     m->payload_sink = pbr_sink_buf(&m->payload);
     const struct pbr_span prelude = pbr_span_str("{}");
     const struct pbr_pxar_meta root = random_meta(m, PBR_MODE_DIR, xattrs, ids);
-    CHECK_INT(pbr_pxar_enc_new(env, &m->archive_sink, m->split ? &m->payload_sink : NULL,
+    check_int(pbr_pxar_enc_new(env, &m->archive_sink, m->split ? &m->payload_sink : NULL,
                                m->split && pick(m, 2) ? &prelude : NULL, &root, &m->enc, NULL),
               PBR_OK);
     make_dir(m, "", 0);
-    CHECK_INT(pbr_pxar_enc_finish(m->enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_finish(m->enc, NULL), PBR_OK);
     pbr_pxar_enc_free(m->enc);
     return (struct pxar_pair){ pbr_buf_span(&m->archive), pbr_buf_span(&m->payload), m->split };
 }
@@ -158,16 +158,16 @@ static void test_random_trees_survive_the_round_trip(void **state)
         pbr_buf_init(&payload, &env, 1 << 26);
         struct pbr_sink archive_sink = pbr_sink_buf(&archive), payload_sink = pbr_sink_buf(&payload);
         struct pbr_reader *r = open_reader(&env, &s, &p, 1 + (size_t)(seed + i) % 300, NULL);
-        CHECK_INT(transcode(&env, r, &archive_sink, p.split ? &payload_sink : NULL, NULL), PBR_OK);
+        check_int(transcode(&env, r, &archive_sink, p.split ? &payload_sink : NULL, NULL), PBR_OK);
         pbr_reader_free(r);
-        CHECK_SPAN(pbr_buf_span(&archive), p.archive);
-        CHECK_SPAN(pbr_buf_span(&payload), p.payload);
-        CHECK_INT(verify(&env, &p, &res), PBR_OK);
-        CHECK_U64(res.errors, 0);
+        check_span(pbr_buf_span(&archive), p.archive);
+        check_span(pbr_buf_span(&payload), p.payload);
+        check_int(verify(&env, &p, &res), PBR_OK);
+        check_u64(res.errors, 0);
         pbr_buf_release(&archive);
         pbr_buf_release(&payload);
         release(&m);
-        CHECK_INT(w.live_allocs, 0);
+        check_int(w.live_allocs, 0);
     }
 }
 
@@ -187,14 +187,14 @@ static void test_random_changes_never_do_harm(void **state)
             const size_t at = (size_t)pick(&m, b->len);
             const uint8_t old = b->ptr[at];
             b->ptr[at] = (uint8_t)pick(&m, 256);
-            CHECK_INT(verify(&env, &p, &res), PBR_OK);
+            check_int(verify(&env, &p, &res), PBR_OK);
             clean += res.errors == 0;
             b->ptr[at] = old;
         }
         release(&m);
     }
-    CHECK_INT(w.live_allocs, 0);
-    CHECK(clean < 1900); /* contents and values may change unnoticed, structure may not */
+    check_int(w.live_allocs, 0);
+    check(clean < 1900); /* contents and values may change unnoticed, structure may not */
 }
 
 int main(void)

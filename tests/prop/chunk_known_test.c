@@ -40,19 +40,19 @@ static void test_map_answers_like_an_array(void **state)
                 const int rc = pbr_known_set(&k, digest, (uint32_t)(r >> 20));
                 w.alloc_fault = (struct pbr_fault){ .nth = -1 };
                 if (rc < 0) {
-                    CHECK(!have[n]);
+                    check(!have[n]);
                     continue;
                 }
                 count += !have[n];
                 have[n] = true;
                 value[n] = (uint32_t)(r >> 20);
             }
-            CHECK_INT(pbr_known_get(&k, digest, &got), have[n]);
-            CHECK_INT(got, have[n] ? value[n] : 0);
-            CHECK_INT(k.count, count);
+            check_int(pbr_known_get(&k, digest, &got), have[n]);
+            check_int(got, have[n] ? value[n] : 0);
+            check_int(k.count, count);
         }
         pbr_known_release(&k);
-        CHECK_INT(w.live_allocs, 0);
+        check_int(w.live_allocs, 0);
     }
 }
 

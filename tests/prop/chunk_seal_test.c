@@ -64,21 +64,21 @@ static void test_open_gives_back_what_was_sealed_under_its_digest(void **state)
         const struct pbr_crypt *crypt = run % 2 ? &r->crypt : NULL;
         struct pbr_blob blob;
         struct pbr_span got;
-        CHECK_INT(pbr_chunk_digest(crypt, plain, digest), PBR_OK);
+        check_int(pbr_chunk_digest(crypt, plain, digest), PBR_OK);
         pbr_buf_clear(&r->raw);
         pbr_buf_clear(&r->plain);
-        CHECK_INT(pbr_seal(r->sealer, crypt, run % 3 != 0, plain, &r->raw, NULL), PBR_OK);
-        CHECK_INT(pbr_blob_parse(pbr_buf_span(&r->raw), &blob, NULL), PBR_OK);
+        check_int(pbr_seal(r->sealer, crypt, run % 3 != 0, plain, &r->raw, NULL), PBR_OK);
+        check_int(pbr_blob_parse(pbr_buf_span(&r->raw), &blob, NULL), PBR_OK);
         kinds[blob.kind]++;
         const struct pbr_open_opts opts = {
             .crypt = crypt, .digest = digest, .has_len = true, .len = plain.len
         };
-        CHECK_INT(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, NULL),
+        check_int(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, NULL),
                   PBR_OK);
-        CHECK_SPAN(got, plain);
+        check_span(got, plain);
     }
     for (size_t i = 0; i < 4; i++)
-        CHECK(kinds[i] > 20);
+        check(kinds[i] > 20);
 }
 
 static void test_no_change_of_a_byte_and_no_prefix_passes_the_digest(void **state)
@@ -92,9 +92,9 @@ static void test_no_change_of_a_byte_and_no_prefix_passes_the_digest(void **stat
             bytes[i] = (uint8_t)(test_next_random(&seed) & 3);
         const struct pbr_span plain = pbr_span(bytes, sizeof(bytes));
         struct pbr_span got;
-        CHECK_INT(pbr_chunk_digest(crypt, plain, digest), PBR_OK);
+        check_int(pbr_chunk_digest(crypt, plain, digest), PBR_OK);
         pbr_buf_clear(&r->raw);
-        CHECK_INT(pbr_seal(r->sealer, crypt, kind % 2, plain, &r->raw, NULL), PBR_OK);
+        check_int(pbr_seal(r->sealer, crypt, kind % 2, plain, &r->raw, NULL), PBR_OK);
         const struct pbr_open_opts opts = { .crypt = crypt, .digest = digest };
         struct pbr_open_opts lenient = opts;
         lenient.skip_crc = true;
@@ -103,14 +103,14 @@ static void test_no_change_of_a_byte_and_no_prefix_passes_the_digest(void **stat
                 r->raw.ptr[i] ^= (uint8_t)bit;
                 const int rc =
                     pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, NULL);
-                CHECK(rc == PBR_E_INTEGRITY || (i < 8 && rc == PBR_E_FORMAT));
-                CHECK_U64(r->plain.len, 0);
+                check(rc == PBR_E_INTEGRITY || (i < 8 && rc == PBR_E_FORMAT));
+                check_u64(r->plain.len, 0);
                 /* without the CRC the tag, the frame or the digest finds it; a bit that zstd does
                  * not use may differ */
                 if (i >= 12 && pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &lenient, &r->plain,
                                              &got, NULL) == PBR_OK) {
-                    CHECK_INT(kind, PBR_BLOB_ZSTD);
-                    CHECK_SPAN(got, plain);
+                    check_int(kind, PBR_BLOB_ZSTD);
+                    check_span(got, plain);
                 }
                 pbr_buf_clear(&r->plain);
                 r->raw.ptr[i] ^= (uint8_t)bit;
@@ -118,7 +118,7 @@ static void test_no_change_of_a_byte_and_no_prefix_passes_the_digest(void **stat
         for (size_t len = 0; len < r->raw.len; len++) {
             const int rc =
                 pbr_open_blob(r->opener, pbr_span(r->raw.ptr, len), &opts, &r->plain, &got, NULL);
-            CHECK_INT(rc, len < pbr_blob_hdr_len((enum pbr_blob_kind)kind) ? PBR_E_TRUNCATED
+            check_int(rc, len < pbr_blob_hdr_len((enum pbr_blob_kind)kind) ? PBR_E_TRUNCATED
                                                                            : PBR_E_INTEGRITY);
         }
     }
@@ -135,17 +135,17 @@ static void test_a_swapped_magic_never_opens_under_the_digest(void **state)
         for (int other = 0; other < 4; other++) {
             const struct pbr_crypt *crypt = kind >= 2 ? &r->crypt : NULL;
             struct pbr_span got;
-            CHECK_INT(pbr_chunk_digest(crypt, pbr_span(text, sizeof(text)), digest), PBR_OK);
+            check_int(pbr_chunk_digest(crypt, pbr_span(text, sizeof(text)), digest), PBR_OK);
             pbr_buf_clear(&r->raw);
             pbr_buf_clear(&r->plain);
-            CHECK_INT(
+            check_int(
                 pbr_seal(r->sealer, crypt, kind % 2, pbr_span(text, sizeof(text)), &r->raw, NULL),
                 PBR_OK);
-            CHECK(pbr_parse_hex(pbr_span_str(magics[other]), r->raw.ptr, 8));
+            check(pbr_parse_hex(pbr_span_str(magics[other]), r->raw.ptr, 8));
             const struct pbr_open_opts opts = { .crypt = &r->crypt, .digest = digest };
             const int rc =
                 pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, NULL);
-            CHECK((rc == PBR_OK) == (kind == other));
+            check((rc == PBR_OK) == (kind == other));
         }
 }
 

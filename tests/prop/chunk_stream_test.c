@@ -201,16 +201,16 @@ static void feed(struct pbr_sink *sink, struct pbr_span in, uint64_t *seed, uint
         size_t n = 1 + (size_t)pick(seed, piece_max);
         n = n < in.len ? n : in.len;
         if (pick(seed, 2)) {
-            CHECK_INT(pbr_sink_write(sink, pbr_span(in.ptr, n), NULL), PBR_OK);
+            check_int(pbr_sink_write(sink, pbr_span(in.ptr, n), NULL), PBR_OK);
         } else {
             uint8_t *room;
             size_t room_len;
-            CHECK_INT(sink->reserve(sink->ctx, n, &room, &room_len, NULL), PBR_OK);
-            CHECK(room_len >= 1 && room_len <= n);
-            CHECK(!payload || room_len == n || room_len >= 65536); /* a plain buffer ends with the largest chunk */
+            check_int(sink->reserve(sink->ctx, n, &room, &room_len, NULL), PBR_OK);
+            check(room_len >= 1 && room_len <= n);
+            check(!payload || room_len == n || room_len >= 65536); /* a plain buffer ends with the largest chunk */
             n = 1 + (size_t)pick(seed, room_len); /* a short read */
             memcpy(room, in.ptr, n);
-            CHECK_INT(sink->commit(sink->ctx, n, NULL), PBR_OK);
+            check_int(sink->commit(sink->ctx, n, NULL), PBR_OK);
         }
         in = pbr_span_sub(in, n, in.len);
     }
@@ -222,21 +222,21 @@ static void apply(struct pbr_chunk_stream *cs, const struct op *op)
     if (op->inject) {
         struct pbr_inject_chunk chunks[2] = { { .size = 1 }, { .size = op->inject - 1 } };
         const struct pbr_inject inj = { op->inject > 1 ? chunks : &chunks[0], op->inject > 1 ? 2 : 1 };
-        CHECK_INT(pbr_chunk_stream_inject(cs, pos, &inj, NULL), PBR_OK);
-        CHECK_U64(pbr_chunk_stream_pos(cs), pos + op->inject);
+        check_int(pbr_chunk_stream_inject(cs, pos, &inj, NULL), PBR_OK);
+        check_u64(pbr_chunk_stream_pos(cs), pos + op->inject);
     } else {
-        CHECK_INT(pbr_chunk_stream_suggest(cs, pos, NULL), PBR_OK);
+        check_int(pbr_chunk_stream_suggest(cs, pos, NULL), PBR_OK);
     }
 }
 
 static void check_same(const struct chunk_log *got, const struct chunk_log *want)
 {
     for (size_t i = 0; i < got->nr && i < want->nr; i++) {
-        CHECK_INT(got->events[i].injected, want->events[i].injected);
-        CHECK_U64(got->events[i].start, want->events[i].start);
-        CHECK_U64(got->events[i].len, want->events[i].len);
+        check_int(got->events[i].injected, want->events[i].injected);
+        check_u64(got->events[i].start, want->events[i].start);
+        check_u64(got->events[i].len, want->events[i].len);
     }
-    CHECK_INT(got->nr, want->nr);
+    check_int(got->nr, want->nr);
 }
 
 static void check_legal(const struct chunk_log *log, uint64_t avg)
@@ -245,10 +245,10 @@ static void check_legal(const struct chunk_log *log, uint64_t avg)
     for (size_t i = 0; i < log->nr; i++) {
         const struct chunk_event *e = &log->events[i];
         const bool free_size = i + 1 == log->nr || log->events[i + 1].injected;
-        CHECK_U64(e->start, pos);
-        CHECK(e->len >= 1);
-        CHECK(e->injected || e->len <= 4 * avg);
-        CHECK(e->injected || free_size || e->len >= avg / 4);
+        check_u64(e->start, pos);
+        check(e->len >= 1);
+        check(e->injected || e->len <= 4 * avg);
+        check(e->injected || free_size || e->len >= avg / 4);
         pos += e->len;
     }
 }
@@ -263,7 +263,7 @@ static void run_stream(const struct pbr_chunk_stream_opts *opts, struct pbr_span
     struct pbr_chunk_stream *cs;
     size_t pos = 0;
 
-    CHECK_INT(pbr_chunk_stream_new(&env, opts, &out, &cs, NULL), PBR_OK);
+    check_int(pbr_chunk_stream_new(&env, opts, &out, &cs, NULL), PBR_OK);
     struct pbr_sink sink = pbr_chunk_stream_sink(cs);
     for (size_t i = 0; i < op_nr; i++) {
         feed(&sink, pbr_span(in.ptr + pos, ops[i].raw - pos), seed, piece_max, opts->payload);
@@ -272,15 +272,15 @@ static void run_stream(const struct pbr_chunk_stream_opts *opts, struct pbr_span
     }
     feed(&sink, pbr_span(in.ptr + pos, in.len - pos), seed, piece_max, opts->payload);
     const uint64_t end = pbr_chunk_stream_pos(cs);
-    CHECK_INT(pbr_chunk_stream_finish(cs, NULL), PBR_OK);
-    CHECK_U64(pbr_chunk_stream_pos(cs), end);
+    check_int(pbr_chunk_stream_finish(cs, NULL), PBR_OK);
+    check_u64(pbr_chunk_stream_pos(cs), end);
     pbr_chunk_stream_free(cs);
 
     check_same(&room.log, want);
     check_legal(&room.log, opts->avg);
-    CHECK_SPAN(pbr_span(room.raw, room.raw_len), in);
-    CHECK(room.held_max <= 2);
-    CHECK_INT(w.live_allocs, 0);
+    check_span(pbr_span(room.raw, room.raw_len), in);
+    check(room.held_max <= 2);
+    check_int(w.live_allocs, 0);
     room_clear(&room);
 }
 
@@ -314,7 +314,7 @@ static void check_pushed(uint64_t avg, struct pbr_span in, uint64_t *seed, uint6
 {
     struct pbr_cut c;
     size_t pos = 0, nr = 0;
-    CHECK_INT(pbr_cut_init(&c, avg, PBR_FIND_AUTO, NULL), PBR_OK);
+    check_int(pbr_cut_init(&c, avg, PBR_FIND_AUTO, NULL), PBR_OK);
     while (pos < in.len) {
         const struct pbr_span piece = pbr_span_sub(in, pos, 1 + (size_t)pick(seed, piece_max));
         uint8_t *copy = malloc(piece.len);
@@ -324,11 +324,11 @@ static void check_pushed(uint64_t avg, struct pbr_span in, uint64_t *seed, uint6
         free(copy);
         pos += cut ? cut : piece.len;
         if (cut) {
-            CHECK_U64(pos, want->events[nr].start + want->events[nr].len);
+            check_u64(pos, want->events[nr].start + want->events[nr].len);
             nr++;
         }
     }
-    CHECK_INT(nr + (c.size > 0), want->nr);
+    check_int(nr + (c.size > 0), want->nr);
 }
 
 static void test_plain_stream_and_cutter_give_the_model_s_chunks_however_they_are_fed(void **state)

@@ -35,7 +35,7 @@ static void put_payload(uint8_t *at, const struct item *item)
 
 static void digest_of(const uint8_t *bytes, uint64_t len, uint8_t out[PBR_DIGEST_LEN])
 {
-    CHECK_INT(pbr_sha256(pbr_span(bytes, (size_t)len), pbr_span(NULL, 0), out), PBR_OK);
+    check_int(pbr_sha256(pbr_span(bytes, (size_t)len), pbr_span(NULL, 0), out), PBR_OK);
 }
 
 static void stream_release(struct stream *s)
@@ -62,7 +62,7 @@ static const uint8_t *bytes_of(const struct stream *before, const struct chunk *
 static void add_chunk(struct stream *s, uint64_t start, uint64_t end)
 {
     struct chunk *c = &s->chunks[s->chunk_nr++];
-    CHECK(s->chunk_nr <= CHUNKS_MAX && end > start);
+    check(s->chunk_nr <= CHUNKS_MAX && end > start);
     c->end = end;
     digest_of(s->bytes + start, end - start, c->digest);
 }
@@ -96,7 +96,7 @@ static void build(struct stream *s, const struct world *w, const struct stream *
             const uint64_t size = w->injected_chunks[k].end - at;
             memcpy(s->bytes + at, bytes_of(before, &w->injected_chunks[k], size), size);
             for (uint64_t b = at; b < at + size; b++)
-                CHECK_INT(owner[b]++, 0);
+                check_int(owner[b]++, 0);
             memset(owner + at, 2, size);
             at += size;
         }
@@ -106,18 +106,18 @@ static void build(struct stream *s, const struct world *w, const struct stream *
         if (x->link || x->reused)
             continue;
         for (uint64_t b = x->off; b < x->off + HDR + x->item->size; b++)
-            CHECK_INT(owner[b]++, 0);
+            check_int(owner[b]++, 0);
         put_payload(s->bytes + x->off, x->item);
     }
     for (uint64_t b = 0; b < w->pos; b++)
-        CHECK(owner[b] != 0);
+        check(owner[b] != 0);
     uint64_t raw = 0;
     for (size_t i = 0, k = 0; i < w->injection_nr; i++) {
         uint64_t at = w->injections[i].boundary;
         cut_raw(s, raw, at, rng);
         for (uint64_t n = 0; n < w->injections[i].nr; n++, k++) {
             add_chunk(s, at, w->injected_chunks[k].end);
-            CHECK(memcmp(s->chunks[s->chunk_nr - 1].digest, w->injected_chunks[k].digest, PBR_DIGEST_LEN) == 0);
+            check(memcmp(s->chunks[s->chunk_nr - 1].digest, w->injected_chunks[k].digest, PBR_DIGEST_LEN) == 0);
             at = w->injected_chunks[k].end;
         }
         raw = at;
@@ -140,17 +140,17 @@ static void check_references(struct stream *s, const struct world *w)
         uint8_t *want = calloc(1, HDR + x->item->size);
         assert_non_null(want);
         put_payload(want, x->item);
-        CHECK(x->off >= next && x->off + HDR + x->item->size <= s->len - HDR);
-        CHECK(memcmp(s->bytes + x->off, want, HDR + x->item->size) == 0);
+        check(x->off >= next && x->off + HDR + x->item->size <= s->len - HDR);
+        check(memcmp(s->bytes + x->off, want, HDR + x->item->size) == 0);
         free(want);
         next = x->off + HDR + x->item->size;
         reused += x->reused ? HDR + x->item->size : 0;
         files++;
     }
-    CHECK_U64(w->counts.reused_size, reused);
-    CHECK_U64(w->counts.reused_files + w->counts.reencoded_files, files);
-    CHECK_U64(s->len, 2 * HDR + w->counts.reencoded_size + w->counts.injected_size);
-    CHECK(w->counts.injected_size >= w->counts.reused_size);
+    check_u64(w->counts.reused_size, reused);
+    check_u64(w->counts.reused_files + w->counts.reencoded_files, files);
+    check_u64(s->len, 2 * HDR + w->counts.reencoded_size + w->counts.injected_size);
+    check(w->counts.injected_size >= w->counts.reused_size);
 }
 
 /* ---- trees ---- */
@@ -236,8 +236,8 @@ static uint64_t run_chain(uint64_t seed)
             free(digests);
             w->previous = before.items;
             w->previous_nr = before.item_nr;
-            CHECK_INT(world_run(w, walk, nr, 1 + below(&rng, 100)), PBR_OK);
-            CHECK_U64(w->disordered, 0);
+            check_int(world_run(w, walk, nr, 1 + below(&rng, 100)), PBR_OK);
+            check_u64(w->disordered, 0);
             reused += w->counts.reused_files;
         }
         build(&after, w, &before, &rng);
@@ -257,7 +257,7 @@ static void test_references_always_hold_the_files(void **state)
     (void)state;
     for (uint64_t i = 0; i < 60; i++)
         reused += run_chain(seed + i);
-    CHECK(reused > 1000); /* the property must not hold because nothing is re-used */
+    check(reused > 1000); /* the property must not hold because nothing is re-used */
 }
 
 int main(void)

@@ -93,20 +93,20 @@ static void check_walk(const struct pbr_pcat *cat, const struct model *m)
 {
     struct pbr_pcat_walk *walk;
     struct pbr_pcat_entry e, found;
-    CHECK_INT(pbr_pcat_walk_new(cat, pbr_pcat_root(cat), &walk, NULL), PBR_OK);
+    check_int(pbr_pcat_walk_new(cat, pbr_pcat_root(cat), &walk, NULL), PBR_OK);
     for (size_t i = 0; i < m->nr; i++) {
         const struct line *l = &m->lines[i];
-        CHECK_INT(pbr_pcat_walk_next(walk, &e, NULL), 1);
-        CHECK_INT(e.type, l->type);
-        CHECK_SPAN(e.name, name_of(l));
-        CHECK_SPAN(pbr_pcat_walk_path(walk), pbr_span_str(l->path));
-        CHECK_U64(pbr_pcat_walk_depth(walk), l->depth);
-        CHECK_U64(e.size, l->size);
-        CHECK(e.mtime_s == l->mtime_s);
-        CHECK_INT(pbr_pcat_lookup(cat, pbr_span_str(l->path), &found, NULL), PBR_OK);
-        CHECK(found.type == l->type && found.size == l->size && found.table == e.table);
+        check_int(pbr_pcat_walk_next(walk, &e, NULL), 1);
+        check_int(e.type, l->type);
+        check_span(e.name, name_of(l));
+        check_span(pbr_pcat_walk_path(walk), pbr_span_str(l->path));
+        check_u64(pbr_pcat_walk_depth(walk), l->depth);
+        check_u64(e.size, l->size);
+        check(e.mtime_s == l->mtime_s);
+        check_int(pbr_pcat_lookup(cat, pbr_span_str(l->path), &found, NULL), PBR_OK);
+        check(found.type == l->type && found.size == l->size && found.table == e.table);
     }
-    CHECK_INT(pbr_pcat_walk_next(walk, &e, NULL), 0);
+    check_int(pbr_pcat_walk_next(walk, &e, NULL), 0);
     pbr_pcat_walk_free(walk);
 }
 
@@ -125,11 +125,11 @@ static void test_a_walk_gives_what_was_written_in_order(void **state)
         const struct pbr_span file = pbr_buf_span(&out);
         const struct pbr_source src = pbr_source_mem(&file);
         struct pbr_pcat *cat;
-        CHECK_INT(pbr_pcat_open(&env, &src, &cat, NULL), PBR_OK);
+        check_int(pbr_pcat_open(&env, &src, &cat, NULL), PBR_OK);
         check_walk(cat, m);
         pbr_pcat_free(cat);
         pbr_buf_release(&out);
-        CHECK_INT(w.live_allocs, 0);
+        check_int(w.live_allocs, 0);
     }
     free(m);
 }
@@ -166,10 +166,10 @@ static void test_every_strict_prefix_is_refused(void **state)
         make(&seed, &out, m);
     while (m->nr < 30);
     for (size_t len = 0; len < out.len; len++)
-        CHECK(walk_all(&env, pbr_span(out.ptr, len)) < 0);
-    CHECK(walk_all(&env, pbr_buf_span(&out)) == (long)m->nr);
+        check(walk_all(&env, pbr_span(out.ptr, len)) < 0);
+    check(walk_all(&env, pbr_buf_span(&out)) == (long)m->nr);
     pbr_buf_release(&out);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
     free(m);
 }
 
@@ -192,14 +192,14 @@ static void test_damage_never_makes_a_walk_endless_or_leaky(void **state)
             *at = (uint8_t)test_next_random(&seed);
             const long n = walk_all(&env, pbr_buf_span(&out));
             /* an entry takes three bytes, and no table is read twice */
-            CHECK(n < (long)out.len);
+            check(n < (long)out.len);
             refused += n < 0;
             *at = was;
         }
     }
-    CHECK(refused > 100);
+    check(refused > 100);
     pbr_buf_release(&out);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
     free(m);
 }
 
@@ -215,13 +215,13 @@ static void test_numbers_come_back_and_take_as_few_bytes_as_they_can(void **stat
         int64_t gs = 0;
         size_t n = pbr_pcat_u64_emit(u, out);
         struct pbr_cur c = pbr_cur(pbr_span(out, n));
-        CHECK_INT(pbr_pcat_u64_parse(&c, &gu, NULL), PBR_OK);
-        CHECK(gu == u && pbr_cur_left(&c) == 0);
-        CHECK(n == 1 || u >> (7 * (n - 1)) != 0);
+        check_int(pbr_pcat_u64_parse(&c, &gu, NULL), PBR_OK);
+        check(gu == u && pbr_cur_left(&c) == 0);
+        check(n == 1 || u >> (7 * (n - 1)) != 0);
         n = pbr_pcat_i64_emit(s, out);
         c = pbr_cur(pbr_span(out, n));
-        CHECK_INT(pbr_pcat_i64_parse(&c, &gs, NULL), PBR_OK);
-        CHECK(gs == s && pbr_cur_left(&c) == 0);
+        check_int(pbr_pcat_i64_parse(&c, &gs, NULL), PBR_OK);
+        check(gs == s && pbr_cur_left(&c) == 0);
     }
 }
 

@@ -71,20 +71,20 @@ static void test_parsed_index_is_what_was_emitted_and_finds_every_offset(void **
         struct pbr_index ix;
         uint8_t hdr[PBR_INDEX_HDR];
         make(&seed, run % 2 ? PBR_INDEX_FIXED : PBR_INDEX_DYNAMIC, &s);
-        CHECK_INT(pbr_index_parse(pbr_span(s.bytes, s.len), true, &ix, NULL), PBR_OK);
-        CHECK_U64(ix.entry_nr, s.nr);
-        CHECK_U64(ix.size, s.ends[s.nr - 1]);
+        check_int(pbr_index_parse(pbr_span(s.bytes, s.len), true, &ix, NULL), PBR_OK);
+        check_u64(ix.entry_nr, s.nr);
+        check_u64(ix.size, s.ends[s.nr - 1]);
         pbr_index_hdr_emit(&ix, hdr);
         assert_memory_equal(hdr, s.bytes, sizeof(hdr));
         for (uint64_t i = 0; i < s.nr; i++) {
-            CHECK_U64(pbr_index_end(&ix, i), s.ends[i]);
-            CHECK_U64(pbr_index_start(&ix, i), i ? s.ends[i - 1] : 0);
+            check_u64(pbr_index_end(&ix, i), s.ends[i]);
+            check_u64(pbr_index_start(&ix, i), i ? s.ends[i - 1] : 0);
             const uint64_t offs[] = { s.ends[i] - 1, s.ends[i],
                                       test_next_random(&seed) % (ix.size + 3) };
             for (size_t k = 0; k < 3; k++) {
                 uint64_t got = s.nr;
-                CHECK(pbr_index_lookup(&ix, offs[k], &got) == (offs[k] < ix.size));
-                CHECK_U64(got, slow_lookup(&s, offs[k]));
+                check(pbr_index_lookup(&ix, offs[k], &got) == (offs[k] < ix.size));
+                check_u64(got, slow_lookup(&s, offs[k]));
             }
         }
     }
@@ -104,8 +104,8 @@ static void test_every_strict_prefix_is_refused_unless_it_ends_with_a_dynamic_en
             const int rc = pbr_index_parse(pbr_span(s.bytes, len), false, &ix, NULL);
             /* there is no entry count in a dynamic index; only the checksum tells that entries are
              * missing */
-            CHECK_INT(rc, whole ? PBR_OK : len < PBR_INDEX_HDR ? PBR_E_TRUNCATED : PBR_E_FORMAT);
-            CHECK(pbr_index_parse(pbr_span(s.bytes, len), true, &ix, NULL) < 0);
+            check_int(rc, whole ? PBR_OK : len < PBR_INDEX_HDR ? PBR_E_TRUNCATED : PBR_E_FORMAT);
+            check(pbr_index_parse(pbr_span(s.bytes, len), true, &ix, NULL) < 0);
         }
     }
 }
@@ -122,9 +122,9 @@ static void test_flipping_any_byte_under_the_checksum_is_noticed(void **state)
             s.bytes[i] ^= 1;
             const int rc = pbr_index_parse(pbr_span(s.bytes, s.len), true, &ix, NULL);
             /* a changed end may break the order first */
-            CHECK(rc == PBR_E_INTEGRITY || (kind == PBR_INDEX_DYNAMIC && rc == PBR_E_FORMAT));
+            check(rc == PBR_E_INTEGRITY || (kind == PBR_INDEX_DYNAMIC && rc == PBR_E_FORMAT));
             if (kind == PBR_INDEX_FIXED || (i - PBR_INDEX_HDR) % PBR_DIDX_REC >= 8)
-                CHECK_INT(rc, PBR_E_INTEGRITY);
+                check_int(rc, PBR_E_INTEGRITY);
             s.bytes[i] ^= 1;
         }
     }

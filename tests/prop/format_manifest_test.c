@@ -72,17 +72,17 @@ static void test_printed_values_parse_to_equal_ones_and_print_the_same_again(voi
         pbr_buf_init(&a, &env, 1 << 20);
         pbr_buf_init(&b, &env, 1 << 20);
         const bool pretty = run % 2;
-        CHECK_INT(pretty ? pbr_json_pretty(value, &a) : pbr_json_canonical(value, &a, NULL),
+        check_int(pretty ? pbr_json_pretty(value, &a) : pbr_json_canonical(value, &a, NULL),
                   PBR_OK);
-        CHECK_INT(pbr_json_parse(pbr_buf_span(&a), &back, NULL), PBR_OK);
-        CHECK(json_equal(value, back));
-        CHECK_INT(pretty ? pbr_json_pretty(back, &b) : pbr_json_canonical(back, &b, NULL), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&b), pbr_buf_span(&a));
+        check_int(pbr_json_parse(pbr_buf_span(&a), &back, NULL), PBR_OK);
+        check(json_equal(value, back));
+        check_int(pretty ? pbr_json_pretty(back, &b) : pbr_json_canonical(back, &b, NULL), PBR_OK);
+        check_span(pbr_buf_span(&b), pbr_buf_span(&a));
         json_decref(value);
         json_decref(back);
         pbr_buf_release(&a);
         pbr_buf_release(&b);
-        CHECK_INT(w.live_allocs, 0);
+        check_int(w.live_allocs, 0);
     }
 }
 
@@ -122,26 +122,26 @@ static void test_manifests_come_back_byte_for_byte_and_keep_their_signature(void
         pbr_buf_init(&a, &env, 1 << 20);
         pbr_buf_init(&b, &env, 1 << 20);
         if (run % 2)
-            CHECK_INT(pbr_manifest_sign(&m, id_key, fingerprint), PBR_OK);
-        CHECK_INT(pbr_manifest_emit(&m, &a), PBR_OK);
-        CHECK_INT(pbr_manifest_parse(&back, &env, pbr_buf_span(&a), NULL), PBR_OK);
-        CHECK_U64(back.file_nr, m.file_nr);
+            check_int(pbr_manifest_sign(&m, id_key, fingerprint), PBR_OK);
+        check_int(pbr_manifest_emit(&m, &a), PBR_OK);
+        check_int(pbr_manifest_parse(&back, &env, pbr_buf_span(&a), NULL), PBR_OK);
+        check_u64(back.file_nr, m.file_nr);
         for (size_t i = 0; i < m.file_nr; i++)
             assert_memory_equal(&back.files[i], &m.files[i], sizeof(m.files[i]));
-        CHECK(json_equal(back.unprotected, m.unprotected));
-        CHECK_INT(pbr_manifest_verify(&back, id_key, fingerprint, NULL), PBR_OK);
-        CHECK_INT(pbr_manifest_emit(&back, &b), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&b), pbr_buf_span(&a));
+        check(json_equal(back.unprotected, m.unprotected));
+        check_int(pbr_manifest_verify(&back, id_key, fingerprint, NULL), PBR_OK);
+        check_int(pbr_manifest_emit(&back, &b), PBR_OK);
+        check_span(pbr_buf_span(&b), pbr_buf_span(&a));
         for (size_t len = 0; len < a.len; len += 1 + below(&seed, 20)) {
             struct pbr_manifest none;
             const int rc = pbr_manifest_parse(&none, &env, pbr_span(a.ptr, len), NULL);
-            CHECK(rc == PBR_E_TRUNCATED || rc == PBR_E_FORMAT);
+            check(rc == PBR_E_TRUNCATED || rc == PBR_E_FORMAT);
         }
         pbr_manifest_release(&m);
         pbr_manifest_release(&back);
         pbr_buf_release(&a);
         pbr_buf_release(&b);
-        CHECK_INT(w.live_allocs, 0);
+        check_int(w.live_allocs, 0);
     }
 }
 
@@ -158,7 +158,7 @@ static void test_every_signed_member_is_under_the_signature(void **state)
         if (m.file_nr < 3)
             pbr_manifest_release(&m);
     } while (m.file_nr < 3);
-    CHECK_INT(pbr_manifest_sign(&m, key, key), PBR_OK);
+    check_int(pbr_manifest_sign(&m, key, key), PBR_OK);
 
     struct pbr_snapshot *s = &m.snapshot;
     struct pbr_manifest_file *f = &m.files[1];
@@ -171,17 +171,17 @@ static void test_every_signed_member_is_under_the_signature(void **state)
                                (uint8_t *)&m.signature[5] };
     for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
         *bytes[i] ^= 1;
-        CHECK_FAIL(pbr_manifest_verify(&m, key, key, diag), PBR_E_INTEGRITY, "MAN-048");
+        check_fail(pbr_manifest_verify(&m, key, key, diag), PBR_E_INTEGRITY, "MAN-048");
         *bytes[i] ^= 1;
     }
     f->crypt_mode = (f->crypt_mode + 1) % 3;
-    CHECK_FAIL(pbr_manifest_verify(&m, key, key, diag), PBR_E_INTEGRITY, "MAN-048");
+    check_fail(pbr_manifest_verify(&m, key, key, diag), PBR_E_INTEGRITY, "MAN-048");
     f->crypt_mode = (f->crypt_mode + 2) % 3;
     m.file_nr--;
-    CHECK_FAIL(pbr_manifest_verify(&m, key, key, diag), PBR_E_INTEGRITY, "MAN-048");
+    check_fail(pbr_manifest_verify(&m, key, key, diag), PBR_E_INTEGRITY, "MAN-048");
     m.file_nr++;
-    CHECK_INT(json_object_set_new(m.unprotected, "notes", json_string("changed")), 0);
-    CHECK_INT(pbr_manifest_verify(&m, key, key, NULL), PBR_OK);
+    check_int(json_object_set_new(m.unprotected, "notes", json_string("changed")), 0);
+    check_int(pbr_manifest_verify(&m, key, key, NULL), PBR_OK);
     pbr_manifest_release(&m);
 }
 

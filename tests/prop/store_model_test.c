@@ -70,7 +70,7 @@ static void do_backup(struct model *m, size_t g)
         return;
     const int rc = fx_backup(&m->f, group_name(g), fresh.time_s, fresh.seeds, fresh.nr, &diag);
     if (m->open[g] || (last && fresh.time_s <= last->time_s)) {
-        CHECK_INT(rc, PBR_E_STATE);
+        check_int(rc, PBR_E_STATE);
         return;
     }
     if (rc != PBR_OK)
@@ -90,12 +90,12 @@ static void do_session(struct model *m, size_t g)
         return;
     }
     const uint64_t seed = pick(m, SEEDS);
-    CHECK_OK(fx_begin(&m->f, group_name(g), m->f.now_s, &m->open[g], diag));
+    check_ok(fx_begin(&m->f, group_name(g), m->f.now_s, &m->open[g], diag));
     const struct model_snap *last = newest(m, g);
     const struct pbr_snapshot *base = pbr_store_backup_base(m->open[g]);
-    CHECK_INT(base ? base->time_s : 0, last ? last->time_s : 0);
+    check_int(base ? base->time_s : 0, last ? last->time_s : 0);
     struct fx_chunk c = fx_chunk(&m->f, seed, 100 + seed);
-    CHECK_OK(fx_archive(&m->f, m->open[g], "root.pxar.didx", &c, 1, &file, diag));
+    check_ok(fx_archive(&m->f, m->open[g], "root.pxar.didx", &c, 1, &file, diag));
     m->chunk_time[seed] = m->f.now_s;
     fx_chunk_free(&c);
 }
@@ -108,7 +108,7 @@ static void do_forget(struct model *m, size_t g)
         return;
     const bool in_use = m->open[g] && newest(m, g) == s;
     const int rc = pbr_store_forget_snapshot(m->f.s, "", &id, NULL);
-    CHECK_INT(rc, in_use || s->is_protected ? PBR_E_STATE : PBR_OK);
+    check_int(rc, in_use || s->is_protected ? PBR_E_STATE : PBR_OK);
     if (rc == PBR_OK)
         *s = (struct model_snap){ 0 };
 }
@@ -121,8 +121,8 @@ static void do_mark(struct model *m, size_t g)
         return;
     s->is_protected = pick(m, 2);
     (void)snprintf(s->notes, sizeof(s->notes), "n%d", (int)pick(m, 1000));
-    CHECK_OK(pbr_store_set_protected(m->f.s, "", &id, s->is_protected, diag));
-    CHECK_OK(pbr_store_set_notes(m->f.s, "", &id, s->notes, diag));
+    check_ok(pbr_store_set_protected(m->f.s, "", &id, s->is_protected, diag));
+    check_ok(pbr_store_set_notes(m->f.s, "", &id, s->notes, diag));
 }
 
 static void do_gc(struct model *m)
@@ -133,7 +133,7 @@ static void do_gc(struct model *m)
     const struct pbr_gc_opts opts = { .has_cutoff = true, .cutoff_s = 200 };
     const bool busy = m->open[0] || m->open[1] || m->open[2];
     const int rc = pbr_store_gc(m->f.s, &opts, &r, NULL);
-    CHECK_INT(rc, busy ? PBR_E_STATE : PBR_OK);
+    check_int(rc, busy ? PBR_E_STATE : PBR_OK);
     if (busy)
         return;
     for (size_t g = 0; g < GROUPS; g++) {
@@ -150,8 +150,8 @@ static void do_gc(struct model *m)
             removed++;
         }
     }
-    CHECK_U64(r.removed_chunks, removed);
-    CHECK_U64(r.missing_chunks, 0);
+    check_u64(r.removed_chunks, removed);
+    check_u64(r.missing_chunks, 0);
 }
 
 static void do_reopen(struct model *m)
@@ -167,12 +167,12 @@ static void do_reopen(struct model *m)
 static void compare_index(struct model *m, const struct pbr_snapshot *id, const struct model_snap *s)
 {
     struct pbr_store_index ix;
-    CHECK_OK(pbr_store_load_index(m->f.s, "", id, "root.pxar.didx", &ix, diag));
-    CHECK_U64(ix.ix.entry_nr, s->nr);
+    check_ok(pbr_store_load_index(m->f.s, "", id, "root.pxar.didx", &ix, diag));
+    check_u64(ix.ix.entry_nr, s->nr);
     for (size_t i = 0; i < s->nr; i++) {
         struct fx_chunk c = fx_chunk(&m->f, s->seeds[i], 100 + s->seeds[i]);
-        CHECK(memcmp(pbr_index_digest(&ix.ix, i), c.digest, PBR_DIGEST_LEN) == 0);
-        CHECK_U64(pbr_index_end(&ix.ix, i) - pbr_index_start(&ix.ix, i), c.size);
+        check(memcmp(pbr_index_digest(&ix.ix, i), c.digest, PBR_DIGEST_LEN) == 0);
+        check_u64(pbr_index_end(&ix.ix, i) - pbr_index_start(&ix.ix, i), c.size);
         fx_chunk_free(&c);
     }
     pbr_store_index_release(&ix);
@@ -182,7 +182,7 @@ static void compare_group(struct model *m, size_t g)
 {
     struct pbr_store_snapshots l;
     size_t want = m->open[g] != NULL;
-    CHECK_OK(pbr_store_list_snapshots(m->f.s, "", "host", group_name(g), &l, diag));
+    check_ok(pbr_store_list_snapshots(m->f.s, "", "host", group_name(g), &l, diag));
     for (size_t i = 0; i < SNAPS; i++) {
         const struct model_snap *s = &m->snaps[g][i];
         const struct pbr_store_snapshot *got = NULL;
@@ -192,15 +192,15 @@ static void compare_group(struct model *m, size_t g)
         for (size_t k = 0; k < l.nr; k++)
             got = l.items[k].id.time_s == s->time_s ? &l.items[k] : got;
         assert_non_null(got);
-        CHECK(got->has_manifest);
-        CHECK_INT(got->is_protected, s->is_protected);
-        CHECK_STR(got->notes ? got->notes : "", s->notes);
+        check(got->has_manifest);
+        check_int(got->is_protected, s->is_protected);
+        check_str(got->notes ? got->notes : "", s->notes);
         compare_index(m, &got->id, s);
     }
-    CHECK_INT(l.nr, want);
+    check_int(l.nr, want);
     pbr_store_snapshots_release(&l);
     const struct pbr_snapshot any = fx_snap(group_name(g), 1);
-    CHECK_INT(pbr_store_has_group(m->f.s, "", &any.group), want > 0);
+    check_int(pbr_store_has_group(m->f.s, "", &any.group), want > 0);
 }
 
 static void compare(struct model *m)
@@ -210,7 +210,7 @@ static void compare(struct model *m)
     for (uint64_t i = 0; i < SEEDS; i++) {
         uint64_t size;
         struct fx_chunk c = fx_chunk(&m->f, i, 100 + i);
-        CHECK_INT(pbr_store_chunk_stat(m->f.s, c.digest, &size), m->chunk_time[i] ? PBR_OK : PBR_E_NOENT);
+        check_int(pbr_store_chunk_stat(m->f.s, c.digest, &size), m->chunk_time[i] ? PBR_OK : PBR_E_NOENT);
         fx_chunk_free(&c);
     }
 }

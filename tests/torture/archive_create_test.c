@@ -11,7 +11,7 @@ static unsigned open_fds(void)
 {
     unsigned n = 0;
     DIR *dir = opendir("/proc/self/fd");
-    CHECK(dir != NULL);
+    check(dir != NULL);
     while (readdir(dir))
         n++;
     closedir(dir);
@@ -24,7 +24,7 @@ static void make_all_kinds(struct tree *t)
     put_file(t, ".pxarexclude", "*.tmp\n/sub/gone\n");
     put_file(t, "a", "content");
     (void)setxattr(t->path, "user.dir", "1", 1, 0); /* not on every file system: then there is less to fail */
-    CHECK_INT(linkat(t->fd, "a", t->fd, "b", 0), 0);
+    check_int(linkat(t->fd, "a", t->fd, "b", 0), 0);
     put_dir(t, "sub");
     put_file(t, "sub/gone", "");
     put_file(t, "sub/kept", "x");
@@ -69,21 +69,21 @@ static void test_every_failing_allocation_is_reported_and_leaks_nothing(void **s
     for (int way = 0; way < 3; way++) { /* version 1, split, split with everything deferred */
         const struct pbr_create_opts opts = opts_of(way == 2, excludes);
         for (long nth = 0;; nth++) {
-            CHECK_INT(tree_create(&t, &opts, way > 0), PBR_OK); /* outputs have their memory from here on */
+            check_int(tree_create(&t, &opts, way > 0), PBR_OK); /* outputs have their memory from here on */
             const long live = t.w.live_allocs;
             const unsigned fds = open_fds();
             t.w.alloc_fault = (struct pbr_fault){ .nth = nth };
             const int rc = tree_create(&t, &opts, way > 0);
             const bool hit = t.w.alloc_fault.hit;
             t.w.alloc_fault = (struct pbr_fault){ .nth = -1 };
-            CHECK_INT(rc, hit ? PBR_E_NOMEM : PBR_OK);
-            CHECK_INT(t.w.live_allocs, live);
-            CHECK_INT(open_fds(), fds);
+            check_int(rc, hit ? PBR_E_NOMEM : PBR_OK);
+            check_int(t.w.live_allocs, live);
+            check_int(open_fds(), fds);
             if (!hit) {
-                CHECK(nth > 20);
+                check(nth > 20);
                 break;
             }
-            CHECK_U64(t.stats.dirs, 0); /* untouched */
+            check_u64(t.stats.dirs, 0); /* untouched */
         }
     }
     tree_release(&t);
@@ -108,18 +108,18 @@ static void test_every_failing_write_is_reported_and_leaks_nothing(void **state)
     struct tree t;
     make_all_kinds(&t);
     const struct pbr_create_opts opts = opts_of(false, excludes);
-    CHECK_INT(tree_create(&t, &opts, true), PBR_OK);
+    check_int(tree_create(&t, &opts, true), PBR_OK);
     const long live = t.w.live_allocs;
     for (int in_payload = 0; in_payload < 2; in_payload++) {
         for (long nth = 0;; nth++) {
             struct pbr_fault fault = { .nth = nth };
             const unsigned fds = open_fds();
             const int rc = faulty_create(&t, &opts, &fault, in_payload);
-            CHECK(fault.hit ? rc < 0 : rc == PBR_OK);
-            CHECK_INT(t.w.live_allocs, live);
-            CHECK_INT(open_fds(), fds);
+            check(fault.hit ? rc < 0 : rc == PBR_OK);
+            check_int(t.w.live_allocs, live);
+            check_int(open_fds(), fds);
             if (!fault.hit) {
-                CHECK(nth > 4);
+                check(nth > 4);
                 break;
             }
         }

@@ -58,28 +58,28 @@ static void every_operation(struct pbr_extract_opts opts, bool sticky, int error
         struct outcome o;
         struct faulty f;
         run(&o, &f, &s, pbr_buf_span(&a.out), opts, nth, sticky, error);
-        CHECK_INT(f.open_nodes, 0);
+        check_int(f.open_nodes, 0);
         char *target_path = scratch_path(&s, "target");
         const bool done = !f.fault.hit;
         if (done) {
-            CHECK_INT(o.rc, PBR_OK);
-            CHECK_INT(nth, f.operations); /* each of them was the failing one */
-            CHECK(nth > 40);
+            check_int(o.rc, PBR_OK);
+            check_int(nth, f.operations); /* each of them was the failing one */
+            check(nth > 40);
         } else if (o.rc == PBR_E_PARTIAL) {
-            CHECK(!opts.strict);
-            CHECK(o.errors >= 1);
-            CHECK(o.stats.failed >= 1 && o.stats.errors == o.errors);
+            check(!opts.strict);
+            check(o.errors >= 1);
+            check(o.stats.failed >= 1 && o.stats.errors == o.errors);
         } else if (o.rc != PBR_OK) { /* strict, or no way back to an outer directory */
-            CHECK_INT(o.rc, PBR_E_IO);
-            CHECK_INT(o.diag.os_errno, error);
+            check_int(o.rc, PBR_E_IO);
+            check_int(o.diag.os_errno, error);
         } else { /* closing a directory, or an attribute the file system need not have */
-            CHECK(error == EIO || error == EOPNOTSUPP || error == ENOSPC);
-            CHECK_INT(o.errors, 0);
+            check(error == EIO || error == EOPNOTSUPP || error == ENOSPC);
+            check_int(o.errors, 0);
         }
         if (!sticky &&
             o.rc == PBR_E_PARTIAL) { /* one failure costs one entry, or one directory's worth */
             char *text = get_file(target_path, "z");
-            CHECK(text != NULL || strstr(o.said, "entry \"z\"") != NULL);
+            check(text != NULL || strstr(o.said, "entry \"z\"") != NULL);
             free(text);
         }
         free(target_path);
@@ -136,13 +136,13 @@ static void test_a_full_disk_names_the_partial_file(void **state)
     const struct pbr_target full = { &ops, target.ctx, target.root };
     extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &full,
                (struct pbr_extract_opts){ .strict = true }, 0);
-    CHECK_INT(o.rc, PBR_E_IO);
-    CHECK_INT(o.diag.os_errno, ENOSPC);
-    CHECK_STR(o.incomplete, "/d/sub/deep/f");
-    CHECK_INT(o.stats.incomplete, 1);
-    CHECK(strstr(o.diag.text, "ENOSPC: No space left on device") != NULL);
-    CHECK(stat_in(s.path, "d/sub/deep/f", &st)); /* the partial file stays, without its metadata */
-    CHECK_INT(st.st_mode & 07777, 0600);
+    check_int(o.rc, PBR_E_IO);
+    check_int(o.diag.os_errno, ENOSPC);
+    check_str(o.incomplete, "/d/sub/deep/f");
+    check_int(o.stats.incomplete, 1);
+    check(strstr(o.diag.text, "ENOSPC: No space left on device") != NULL);
+    check(stat_in(s.path, "d/sub/deep/f", &st)); /* the partial file stays, without its metadata */
+    check_int(st.st_mode & 07777, 0600);
     pbr_target_close(&target);
     arch_release(&a);
     scratch_remove(&s);
@@ -175,9 +175,9 @@ static void test_a_file_whose_closing_fails_is_incomplete(void **state)
     const struct pbr_target full = { &ops, target.ctx, target.root };
     extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &full, (struct pbr_extract_opts){ 0 },
                0);
-    CHECK_INT(o.rc, PBR_E_PARTIAL);
-    CHECK_STR(o.incomplete, "/f");
-    CHECK(strstr(o.said, "EDQUOT: ") != NULL);
+    check_int(o.rc, PBR_E_PARTIAL);
+    check_str(o.incomplete, "/f");
+    check(strstr(o.said, "EDQUOT: ") != NULL);
     pbr_target_close(&target);
     arch_release(&a);
     scratch_remove(&s);
@@ -199,9 +199,9 @@ static void test_every_failing_allocation_ends_extraction_cleanly(void **state)
         const struct pbr_target target = faulty_target(&f, fs);
         extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target,
                    (struct pbr_extract_opts){ 0 }, 1000);
-        CHECK_INT(f.open_nodes, 0);
+        check_int(f.open_nodes, 0);
         const bool done = !o.world.alloc_fault.hit;
-        CHECK_INT(o.rc, done ? PBR_OK : PBR_E_NOMEM);
+        check_int(o.rc, done ? PBR_OK : PBR_E_NOMEM);
         pbr_target_close(&fs);
         scratch_remove(&s);
         if (done)
@@ -226,8 +226,8 @@ static void test_every_prefix_is_truncated(void **state)
         const struct scratch s = scratch_make();
         struct outcome o;
         extract_dir(&o, pbr_span(a.out.ptr, len), s.path, (struct pbr_extract_opts){ 0 });
-        CHECK_INT(o.rc, PBR_E_TRUNCATED);
-        CHECK(o.stats.files <= 1 && o.stats.incomplete <= 1);
+        check_int(o.rc, PBR_E_TRUNCATED);
+        check(o.stats.files <= 1 && o.stats.incomplete <= 1);
         scratch_remove(&s);
     }
     arch_release(&a);

@@ -82,8 +82,8 @@ static int do_transcode(struct setting *s)
         rc = transcode(s->env, r, &s->sink[0], s->p.split ? &s->sink[1] : NULL, &s->diag);
     if (rc < 0 && r && s->read_fault->hit) {
         struct pbr_pxar_event ev = { .pos = 77 };
-        CHECK_INT(pbr_reader_next(r, &ev, NULL), PBR_E_STATE);
-        CHECK_U64(ev.pos, 77);
+        check_int(pbr_reader_next(r, &ev, NULL), PBR_E_STATE);
+        check_u64(ev.pos, 77);
     }
     pbr_reader_free(r);
     return rc;
@@ -112,9 +112,9 @@ static int do_verify(struct setting *s)
     struct pbr_verify_result res = { .entries = 4711 };
     const int rc = pbr_verify(s->env, &s->stream[0], payload_of(s), &opts, &res, &s->diag);
     if (rc < 0)
-        CHECK_U64(res.entries, 4711);
+        check_u64(res.entries, 4711);
     else
-        CHECK_U64(res.errors, 0);
+        check_u64(res.errors, 0);
     return rc;
 }
 
@@ -127,7 +127,7 @@ static int walk(struct setting *s, struct pbr_access *a, struct pbr_access_entry
         struct pbr_access_content c;
         rc = pbr_access_dir_get_ordered(d, i, &e, &s->diag);
         if (rc < 0)
-            CHECK(!e);
+            check(!e);
         else if (e->entry.kind == PBR_KIND_DIR)
             rc = walk(s, a, e);
         else if (e->entry.kind == PBR_KIND_FILE)
@@ -152,7 +152,7 @@ static int do_access(struct setting *s)
         rc = walk(s, a, root);
     if (rc == PBR_OK)
         rc = pbr_access_lookup(a, pbr_span_str("/."), &found, &s->diag);
-    CHECK(rc == PBR_OK || !found);
+    check(rc == PBR_OK || !found);
     pbr_access_entry_free(found);
     pbr_access_entry_free(root);
     pbr_access_free(a);
@@ -179,12 +179,12 @@ static void torture(int (*run)(struct setting *s))
                 prepare(&s);
                 const int rc = run(&s);
                 const bool hit = read_fault.hit || w.alloc_fault.hit;
-                CHECK_INT(rc, !hit ? PBR_OK : reads ? PBR_E_IO : PBR_E_NOMEM);
-                CHECK_INT(s.diag.code, rc);
-                CHECK_INT(w.live_allocs, 0);
+                check_int(rc, !hit ? PBR_OK : reads ? PBR_E_IO : PBR_E_NOMEM);
+                check_int(s.diag.code, rc);
+                check_int(w.live_allocs, 0);
                 clean_up(&s);
                 if (!hit) {
-                    CHECK(nth > 2);
+                    check(nth > 2);
                     break;
                 }
             }

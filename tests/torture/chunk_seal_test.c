@@ -27,13 +27,13 @@ static int all_kinds(const struct pbr_env *env)
         rc = pbr_seal(sealer, kind >= 2 ? &crypt : NULL, kind % 2, pbr_span(text, sizeof(text)),
                       &raw, NULL);
         if (rc < 0) {
-            CHECK_U64(raw.len, before);
+            check_u64(raw.len, before);
             break;
         }
         rc = pbr_open_blob(opener, pbr_span_sub(pbr_buf_span(&raw), before, raw.len), &opts, &plain,
                            &got, NULL);
         if (rc == PBR_OK)
-            CHECK_SPAN(got, pbr_span(text, sizeof(text)));
+            check_span(got, pbr_span(text, sizeof(text)));
     }
     pbr_sealer_free(sealer);
     pbr_opener_free(opener);
@@ -50,10 +50,10 @@ static void test_every_failing_allocation_is_reported_and_nothing_leaks(void **s
         const struct pbr_env env = test_env(&w);
         w.alloc_fault = (struct pbr_fault){ .nth = nth, .sticky = nth % 2 };
         const int rc = all_kinds(&env);
-        CHECK_INT(w.live_allocs, 0);
-        CHECK_INT(rc, w.alloc_fault.hit ? PBR_E_NOMEM : PBR_OK);
+        check_int(w.live_allocs, 0);
+        check_int(rc, w.alloc_fault.hit ? PBR_E_NOMEM : PBR_OK);
         if (!w.alloc_fault.hit) {
-            CHECK(nth > 6);
+            check(nth > 6);
             break;
         }
     }
@@ -78,14 +78,14 @@ static void test_without_random_bytes_nothing_is_encrypted(void **state)
     struct pbr_buf raw;
     env.random = no_random;
     pbr_buf_init(&raw, &env, 1 << 20);
-    CHECK_INT(pbr_crypt_init(&crypt, key), PBR_OK);
-    CHECK_INT(pbr_sealer_new(&env, &sealer), PBR_OK);
-    CHECK_INT(pbr_seal(sealer, &crypt, true, pbr_span_str("plain"), &raw, NULL), PBR_E_IO);
-    CHECK_U64(raw.len, 0);
-    CHECK_INT(pbr_seal(sealer, NULL, true, pbr_span_str("plain"), &raw, NULL), PBR_OK);
+    check_int(pbr_crypt_init(&crypt, key), PBR_OK);
+    check_int(pbr_sealer_new(&env, &sealer), PBR_OK);
+    check_int(pbr_seal(sealer, &crypt, true, pbr_span_str("plain"), &raw, NULL), PBR_E_IO);
+    check_u64(raw.len, 0);
+    check_int(pbr_seal(sealer, NULL, true, pbr_span_str("plain"), &raw, NULL), PBR_OK);
     pbr_sealer_free(sealer);
     pbr_buf_release(&raw);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 int main(void)

@@ -46,28 +46,28 @@ static bool run_with(long call_nth, long alloc_nth, int want_code, struct chunk_
     if (rc == PBR_OK)
         rc = produce(cs, &diag);
     const bool hit = room.fault.hit || w.alloc_fault.hit;
-    CHECK_INT(rc, hit ? want_code : PBR_OK);
-    CHECK_INT(diag.code, rc);
+    check_int(rc, hit ? want_code : PBR_OK);
+    check_int(diag.code, rc);
     if (hit && cs) {
         struct pbr_sink sink = pbr_chunk_stream_sink(cs);
         const size_t emitted = room.log.nr;
-        CHECK_INT(pbr_sink_write(&sink, pbr_span("x", 1), NULL), want_code);
-        CHECK_INT(pbr_chunk_stream_suggest(cs, pbr_chunk_stream_pos(cs), NULL), want_code);
-        CHECK_INT(pbr_chunk_stream_finish(cs, NULL), want_code);
-        CHECK_INT(room.log.nr, emitted);
+        check_int(pbr_sink_write(&sink, pbr_span("x", 1), NULL), want_code);
+        check_int(pbr_chunk_stream_suggest(cs, pbr_chunk_stream_pos(cs), NULL), want_code);
+        check_int(pbr_chunk_stream_finish(cs, NULL), want_code);
+        check_int(room.log.nr, emitted);
     }
     pbr_chunk_stream_free(cs);
-    CHECK_INT(room.held, 0);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(room.held, 0);
+    check_int(w.live_allocs, 0);
 
     if (!hit && good->nr == 0) {
         *good = room.log;
         room.log = (struct chunk_log){ 0 };
     }
-    CHECK(room.log.nr <= good->nr);
+    check(room.log.nr <= good->nr);
     for (size_t i = 0; i < room.log.nr; i++) {
-        CHECK_U64(room.log.events[i].start, good->events[i].start);
-        CHECK_U64(room.log.events[i].len, good->events[i].len);
+        check_u64(room.log.events[i].start, good->events[i].start);
+        check_u64(room.log.events[i].len, good->events[i].len);
     }
     room_clear(&room);
     return hit;
@@ -77,12 +77,12 @@ static void test_each_failing_call_of_the_client_ends_the_stream_cleanly(void **
 {
     (void)state;
     struct chunk_log good = { 0 };
-    CHECK(!run_with(-1, -1, PBR_OK, &good));
-    CHECK(good.nr > 60);
+    check(!run_with(-1, -1, PBR_OK, &good));
+    check(good.nr > 60);
     long nth = 0;
     while (run_with(nth, -1, PBR_E_IO, &good))
         nth++;
-    CHECK(nth > 120); /* acquire, raw and inject were all reached */
+    check(nth > 120); /* acquire, raw and inject were all reached */
     free(good.events);
 }
 
@@ -90,11 +90,11 @@ static void test_each_failing_allocation_ends_the_stream_cleanly(void **state)
 {
     (void)state;
     struct chunk_log good = { 0 };
-    CHECK(!run_with(-1, -1, PBR_OK, &good));
+    check(!run_with(-1, -1, PBR_OK, &good));
     long nth = 0;
     while (run_with(-1, nth, PBR_E_NOMEM, &good))
         nth++;
-    CHECK(nth > 60);
+    check(nth > 60);
     free(good.events);
 }
 

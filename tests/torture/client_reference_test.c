@@ -39,7 +39,7 @@ struct run {
 
 static void add_entry(struct made *m, uint64_t size, const uint8_t digest[PBR_DIGEST_LEN])
 {
-    CHECK(m->chunk_nr < CHUNKS);
+    check(m->chunk_nr < CHUNKS);
     m->end += size;
     pbr_didx_rec_emit(m->end, digest, m->index_file + PBR_INDEX_HDR + m->chunk_nr++ * PBR_DIDX_REC);
 }
@@ -62,7 +62,7 @@ static int take_raw(void *ctx, uint8_t *buf, size_t len, uint64_t start, struct 
     struct run *r = ctx;
     uint8_t digest[PBR_DIGEST_LEN];
     (void)start;
-    CHECK_INT(pbr_chunk_digest(NULL, pbr_span(buf, len), digest), PBR_OK);
+    check_int(pbr_chunk_digest(NULL, pbr_span(buf, len), digest), PBR_OK);
     release(ctx, buf);
     if (pbr_fault_step(&r->chunk_fault))
         return pbr_fail_at(diag, PBR_E_REMOTE, NULL, "refused");
@@ -117,10 +117,10 @@ static int create(struct run *r, int root, const struct pbr_source *previous, co
     }
     if (rc == PBR_OK)
         rc = pbr_chunk_stream_finish(r->chunks, &diag);
-    CHECK_INT(diag.code, rc);
+    check_int(diag.code, rc);
     if (rc == PBR_OK && r->ref) {
         r->reused = pbr_reference_counts(r->ref).reused_files;
-        CHECK_U64(r->out.end, 32 + pbr_reference_counts(r->ref).injected_size + pbr_reference_counts(r->ref).reencoded_size);
+        check_u64(r->out.end, 32 + pbr_reference_counts(r->ref).injected_size + pbr_reference_counts(r->ref).reencoded_size);
     }
     pbr_reference_free(r->ref);
     pbr_chunk_stream_free(r->chunks);
@@ -140,7 +140,7 @@ static struct run *run_new(void)
 static void run_free(struct run *r)
 {
     pbr_buf_release(&r->out.archive);
-    CHECK_INT(r->world.live_allocs, 0);
+    check_int(r->world.live_allocs, 0);
     free(r);
 }
 
@@ -171,7 +171,7 @@ static void write_file(int dir, const char *name, unsigned seed)
     const int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (uint8_t)test_next_random(&rng);
-    CHECK(fd >= 0 && write(fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes));
+    check(fd >= 0 && write(fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes));
     close(fd);
 }
 
@@ -187,20 +187,20 @@ static int set_up(void **state)
     (void)snprintf(f->path, sizeof(f->path), "/tmp/pbr-reference-XXXXXX");
     assert_non_null(mkdtemp(f->path));
     f->root = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CHECK(f->root >= 0 && mkdirat(f->root, "a", 0755) == 0 && mkdirat(f->root, "b", 0755) == 0);
+    check(f->root >= 0 && mkdirat(f->root, "a", 0755) == 0 && mkdirat(f->root, "b", 0755) == 0);
     for (int i = 0; i < FILES; i++) {
         char name[32];
         name_of(i, name);
         write_file(f->root, name, (unsigned)i);
     }
-    CHECK(linkat(f->root, "a/f00", f->root, "b/z-link", 0) == 0 && symlinkat("x", f->root, "b/sym") == 0);
+    check(linkat(f->root, "a/f00", f->root, "b/z-link", 0) == 0 && symlinkat("x", f->root, "b/sym") == 0);
     f->first = run_new();
-    CHECK_INT(create(f->first, f->root, NULL, NULL), PBR_OK);
+    check_int(create(f->first, f->root, NULL, NULL), PBR_OK);
     struct made *m = &f->first->out;
     const struct pbr_index head = { .kind = PBR_INDEX_DYNAMIC };
     pbr_index_hdr_emit(&head, m->index_file);
     const struct pbr_span file = pbr_span(m->index_file, PBR_INDEX_HDR + m->chunk_nr * PBR_DIDX_REC);
-    CHECK_INT(pbr_index_parse(file, false, &m->index, NULL), PBR_OK);
+    check_int(pbr_index_parse(file, false, &m->index, NULL), PBR_OK);
     f->archive = pbr_buf_span(&m->archive);
     *state = f;
     return 0;
@@ -212,12 +212,12 @@ static int tear_down(void **state)
     for (int i = 0; i < FILES; i++) {
         char name[32];
         name_of(i, name);
-        CHECK_INT(unlinkat(f->root, name, 0), 0);
+        check_int(unlinkat(f->root, name, 0), 0);
     }
-    CHECK(unlinkat(f->root, "b/z-link", 0) == 0 && unlinkat(f->root, "b/sym", 0) == 0);
-    CHECK(unlinkat(f->root, "a", AT_REMOVEDIR) == 0 && unlinkat(f->root, "b", AT_REMOVEDIR) == 0);
+    check(unlinkat(f->root, "b/z-link", 0) == 0 && unlinkat(f->root, "b/sym", 0) == 0);
+    check(unlinkat(f->root, "a", AT_REMOVEDIR) == 0 && unlinkat(f->root, "b", AT_REMOVEDIR) == 0);
     close(f->root);
-    CHECK_INT(rmdir(f->path), 0);
+    check_int(rmdir(f->path), 0);
     run_free(f->first);
     free(f);
     return 0;
@@ -240,16 +240,16 @@ static bool fail_at(struct fixture *f, enum site site, long nth)
     const int rc = create(r, f->root, &previous, &f->first->out.index);
     const bool hit = site == ALLOC ? r->world.alloc_fault.hit : site == READ ? read_fault.hit : r->chunk_fault.hit;
     if (!hit) {
-        CHECK_INT(rc, PBR_OK);
-        CHECK_U64(r->reused, FILES);
+        check_int(rc, PBR_OK);
+        check_u64(r->reused, FILES);
     } else if (site == READ && rc == PBR_OK) { /* the root directory's table: nothing is found then [CDM-032] */
-        CHECK_U64(r->reused, 0);
-        CHECK_INT(r->world.warnings, 1);
+        check_u64(r->reused, 0);
+        check_int(r->world.warnings, 1);
     } else {
-        CHECK_INT(rc, site == ALLOC ? PBR_E_NOMEM : site == READ ? PBR_E_IO : PBR_E_REMOTE);
+        check_int(rc, site == ALLOC ? PBR_E_NOMEM : site == READ ? PBR_E_IO : PBR_E_REMOTE);
     }
     run_free(r);
-    CHECK_INT(open_descriptors(), descriptors);
+    check_int(open_descriptors(), descriptors);
     return hit;
 }
 
@@ -258,7 +258,7 @@ static void walk_faults(struct fixture *f, enum site site, long least)
     long nth = 0;
     while (fail_at(f, site, nth))
         nth++;
-    CHECK(nth >= least);
+    check(nth >= least);
 }
 
 static void test_every_allocation_may_fail(void **state)

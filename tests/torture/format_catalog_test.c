@@ -79,10 +79,10 @@ static void test_writer_reports_every_failing_allocation_and_leaks_nothing(void 
         struct pbr_sink sink = { .write = null_write };
         w.alloc_fault = (struct pbr_fault){ .nth = nth, .sticky = nth % 2 };
         const int rc = write_catalog(&env, &sink, NULL);
-        CHECK_INT(w.live_allocs, 0);
-        CHECK_INT(rc, w.alloc_fault.hit ? PBR_E_NOMEM : PBR_OK);
+        check_int(w.live_allocs, 0);
+        check_int(rc, w.alloc_fault.hit ? PBR_E_NOMEM : PBR_OK);
         if (!w.alloc_fault.hit) {
-            CHECK(nth > 40);
+            check(nth > 40);
             break;
         }
     }
@@ -99,11 +99,11 @@ static void test_writer_passes_every_failing_write_on(void **state)
         struct pbr_sink sink = pbr_sink_faulty(&faulty);
         struct pbr_diag d = { 0 };
         const int rc = write_catalog(&env, &sink, &d);
-        CHECK_INT(w.live_allocs, 0);
-        CHECK_INT(rc, fault.hit ? PBR_E_IO : PBR_OK);
+        check_int(w.live_allocs, 0);
+        check_int(rc, fault.hit ? PBR_E_IO : PBR_OK);
         if (!fault.hit)
             break;
-        CHECK_STR(d.text, "injected write error");
+        check_str(d.text, "injected write error");
     }
 }
 
@@ -126,14 +126,14 @@ static void test_reader_reports_every_failing_allocation_and_read(void **state)
                 w.alloc_fault.nth = nth;
             const int rc = read_catalog(&env, &src, &n, NULL);
             const bool hit = reads ? fault.hit : w.alloc_fault.hit;
-            CHECK_INT(w.live_allocs, 0);
-            CHECK_INT(rc, !hit ? PBR_OK : reads ? PBR_E_IO : PBR_E_NOMEM);
-            CHECK(n == (hit ? -1 : 240));
+            check_int(w.live_allocs, 0);
+            check_int(rc, !hit ? PBR_OK : reads ? PBR_E_IO : PBR_E_NOMEM);
+            check(n == (hit ? -1 : 240));
             if (!hit)
                 break;
         }
     pbr_buf_release(&out);
-    CHECK_INT(outer.live_allocs, 0);
+    check_int(outer.live_allocs, 0);
 }
 
 int main(void)

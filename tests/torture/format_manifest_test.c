@@ -27,7 +27,7 @@ static void json_free(void *p)
  * one. */
 static void check_failed(int rc, bool of_json)
 {
-    CHECK(rc == PBR_E_NOMEM || (of_json && rc == PBR_E_FORMAT));
+    check(rc == PBR_E_NOMEM || (of_json && rc == PBR_E_FORMAT));
 }
 
 static int whole_life(const struct pbr_env *env, struct pbr_span text)
@@ -70,11 +70,11 @@ static void test_every_failing_allocation_is_reported_and_nothing_leaks(void **s
             const int rc = whole_life(&env, pbr_span_str(text));
             const bool hit = fault->hit;
             json_fault = (struct pbr_fault){ .nth = -1 };
-            CHECK_INT(w.live_allocs, 0);
-            CHECK_INT(json_live, 0);
+            check_int(w.live_allocs, 0);
+            check_int(json_live, 0);
             if (!hit) {
-                CHECK_INT(rc, PBR_OK);
-                CHECK(nth > 4);
+                check_int(rc, PBR_OK);
+                check(nth > 4);
                 break;
             }
             check_failed(rc, of_json);
@@ -123,10 +123,10 @@ static void test_key_files_survive_every_failing_allocation(void **state)
             const int rc = key_file(&env, pbr_span_str(text));
             const bool hit = fault->hit;
             json_fault = (struct pbr_fault){ .nth = -1 };
-            CHECK_INT(w.live_allocs, 0);
-            CHECK_INT(json_live, 0);
+            check_int(w.live_allocs, 0);
+            check_int(json_live, 0);
             if (!hit) {
-                CHECK_INT(rc, PBR_OK);
+                check_int(rc, PBR_OK);
                 break;
             }
             check_failed(rc, of_json);

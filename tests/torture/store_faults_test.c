@@ -81,7 +81,7 @@ static int op_verify(struct fx *f)
     const int rc = pbr_store_verify(f->s, &opts, &r, NULL);
     if (rc < 0)
         return rc;
-    CHECK_U64(r.failed_snapshots, 0); /* a fault of ours is no damage of the data */
+    check_u64(r.failed_snapshots, 0); /* a fault of ours is no damage of the data */
     pbr_verify_report_release(&r);
     return PBR_OK;
 }
@@ -100,27 +100,27 @@ static void check_sound(struct fx *f)
 {
     struct pbr_verify_report r;
     struct pbr_store_groups g;
-    CHECK_OK(pbr_store_verify(f->s, NULL, &r, diag));
+    check_ok(pbr_store_verify(f->s, NULL, &r, diag));
     for (size_t i = 0; i < r.nr; i++) {
         for (size_t k = 0; k < r.items[i].problem_nr; k++)
             print_error("%s: %s\n", r.items[i].problems[k].file, r.items[i].problems[k].text);
     }
-    CHECK_U64(r.failed_snapshots, 0);
+    check_u64(r.failed_snapshots, 0);
     pbr_verify_report_release(&r);
-    CHECK_OK(pbr_store_list_groups(f->s, "", &g, diag));
+    check_ok(pbr_store_list_groups(f->s, "", &g, diag));
     for (size_t i = 0; i < g.nr; i++)
-        CHECK(strcmp(g.items[i].owner, FX_OWNER) == 0 || strcmp(g.items[i].owner, "new@pam") == 0);
+        check(strcmp(g.items[i].owner, FX_OWNER) == 0 || strcmp(g.items[i].owner, "new@pam") == 0);
     for (size_t i = 0; i < 2; i++) { /* one without owner would not be listed */
         const struct pbr_snapshot any = fx_snap(i ? "a" : "new", FX_TIME);
         bool listed = false;
         for (size_t k = 0; k < g.nr; k++)
             listed = listed || strcmp(g.items[k].id.id, any.group.id) == 0;
-        CHECK_INT(pbr_store_has_group(f->s, "", &any.group), listed);
+        check_int(pbr_store_has_group(f->s, "", &any.group), listed);
     }
     pbr_store_groups_release(&g);
     left_over = 0;
-    CHECK_INT(nftw(f->root, count_left_over, 32, FTW_PHYS), 0);
-    CHECK_INT(left_over, 0);
+    check_int(nftw(f->root, count_left_over, 32, FTW_PHYS), 0);
+    check_int(left_over, 0);
 }
 
 /* Puts a file back, so that a directory of a memory file system hands it out before older ones: who removes in that
@@ -129,7 +129,7 @@ static void renew(struct fx *f, const char *rel)
 {
     char path[1024];
     const struct pbr_span in = fx_read(f, rel);
-    CHECK_INT(unlink(fx_path(f, rel, path)), 0);
+    check_int(unlink(fx_path(f, rel, path)), 0);
     fx_write(f, rel, in.ptr, in.len);
     test_unload(in);
 }
@@ -143,7 +143,7 @@ static void prepare(struct fx *f)
     renew(f, "host/a/2023-11-14T22:13:21Z/root.pxar.didx");
     struct pbr_store_put put;
     struct fx_chunk garbage = fx_chunk(f, 77, 100);
-    CHECK_OK(pbr_store_chunk_insert(f->s, pbr_buf_span(&garbage.raw), garbage.digest, &put, diag));
+    check_ok(pbr_store_chunk_insert(f->s, pbr_buf_span(&garbage.raw), garbage.digest, &put, diag));
     fx_chunk_free(&garbage);
     f->now_s += 3 * PBR_GC_CUTOFF_S;
 }
@@ -159,7 +159,7 @@ static bool run_once(int (*op)(struct fx *f), bool alloc, bool sticky, long n, b
     const bool hit = fault->hit;
     *fault = (struct pbr_fault){ .nth = -1 };
     if (!hit)
-        CHECK_INT(rc, PBR_OK);
+        check_int(rc, PBR_OK);
     else if (rc == PBR_OK && !may_survive)
         fail_msg("fault %ld went unnoticed", n);
     if (alloc && rc < 0 && rc != PBR_E_NOMEM && rc != PBR_E_IO)
@@ -181,7 +181,7 @@ static void torture(int (*op)(struct fx *f), bool may_survive)
         long n = 0;
         while (run_once(op, kind & 1, kind & 2, n, may_survive))
             n++;
-        CHECK(n > 0 || (kind & 1)); /* every operation writes; not every one allocates */
+        check(n > 0 || (kind & 1)); /* every operation writes; not every one allocates */
     }
 }
 

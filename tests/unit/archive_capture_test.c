@@ -46,19 +46,19 @@ static void test_access_acl_with_mask_gives_group_obj_and_sorted_names(void **st
     struct pbr_pxar_acl_id ids[IDS];
     struct pbr_pxar_meta m = { 0 };
 
-    CHECK_INT(pbr_acl_access_parse(raw_acl(raw, recs, 9), ids, &m, NULL), PBR_OK);
-    CHECK(m.has_acl_group_obj);
-    CHECK_U64(m.acl_group_obj, 5);
-    CHECK_U64(m.acl_user_nr, 2);
-    CHECK_U64(m.acl_users[0].id, 7);
-    CHECK_U64(m.acl_users[1].id, 1001);
-    CHECK_U64(m.acl_users[1].perm, 5);
-    CHECK_U64(m.acl_group_nr, 3);
-    CHECK_U64(m.acl_groups[0].id, 3);
-    CHECK_U64(m.acl_groups[1].id, 9);
-    CHECK_U64(m.acl_groups[1].perm, 1);
-    CHECK_U64(m.acl_groups[2].perm, 2);
-    CHECK(!m.has_acl_default);
+    check_int(pbr_acl_access_parse(raw_acl(raw, recs, 9), ids, &m, NULL), PBR_OK);
+    check(m.has_acl_group_obj);
+    check_u64(m.acl_group_obj, 5);
+    check_u64(m.acl_user_nr, 2);
+    check_u64(m.acl_users[0].id, 7);
+    check_u64(m.acl_users[1].id, 1001);
+    check_u64(m.acl_users[1].perm, 5);
+    check_u64(m.acl_group_nr, 3);
+    check_u64(m.acl_groups[0].id, 3);
+    check_u64(m.acl_groups[1].id, 9);
+    check_u64(m.acl_groups[1].perm, 1);
+    check_u64(m.acl_groups[2].perm, 2);
+    check(!m.has_acl_default);
 }
 
 static void test_minimal_and_mask_only_acls(void **state)
@@ -70,20 +70,20 @@ static void test_minimal_and_mask_only_acls(void **state)
     struct pbr_pxar_acl_id ids[IDS];
     struct pbr_pxar_meta m = { 0 };
 
-    CHECK_INT(pbr_acl_access_parse(raw_acl(raw, minimal, 3), ids, &m, NULL), PBR_OK);
-    CHECK(!m.has_acl_group_obj && m.acl_user_nr == 0 && m.acl_group_nr == 0);
-    CHECK_INT(pbr_acl_access_parse(raw_acl(raw, masked, 4), ids, &m, NULL), PBR_OK);
-    CHECK(m.has_acl_group_obj && m.acl_group_obj == 6 && m.acl_user_nr == 0);
+    check_int(pbr_acl_access_parse(raw_acl(raw, minimal, 3), ids, &m, NULL), PBR_OK);
+    check(!m.has_acl_group_obj && m.acl_user_nr == 0 && m.acl_group_nr == 0);
+    check_int(pbr_acl_access_parse(raw_acl(raw, masked, 4), ids, &m, NULL), PBR_OK);
+    check(m.has_acl_group_obj && m.acl_group_obj == 6 && m.acl_user_nr == 0);
 
-    CHECK_INT(pbr_acl_default_parse(raw_acl(raw, minimal, 3), ids, &m, NULL), PBR_OK);
-    CHECK(m.has_acl_default);
-    CHECK_U64(m.acl_default.user_obj, 7);
-    CHECK_U64(m.acl_default.group_obj, 5);
-    CHECK_U64(m.acl_default.other, 1);
-    CHECK_U64(m.acl_default.mask, PBR_PXAR_NO_MASK);
+    check_int(pbr_acl_default_parse(raw_acl(raw, minimal, 3), ids, &m, NULL), PBR_OK);
+    check(m.has_acl_default);
+    check_u64(m.acl_default.user_obj, 7);
+    check_u64(m.acl_default.group_obj, 5);
+    check_u64(m.acl_default.other, 1);
+    check_u64(m.acl_default.mask, PBR_PXAR_NO_MASK);
     struct pbr_pxar_meta none = { 0 };
-    CHECK_INT(pbr_acl_default_parse(raw_acl(raw, minimal, 0), ids, &none, NULL), PBR_OK);
-    CHECK(!none.has_acl_default);
+    check_int(pbr_acl_default_parse(raw_acl(raw, minimal, 0), ids, &none, NULL), PBR_OK);
+    check(!none.has_acl_default);
 }
 
 static void test_malformed_acls_are_refused(void **state)
@@ -94,11 +94,11 @@ static void test_malformed_acls_are_refused(void **state)
     struct pbr_pxar_acl_id ids[IDS];
     struct pbr_pxar_meta m = { 0 };
 
-    CHECK_FAIL(pbr_acl_access_parse(raw_acl(raw, odd, 2), ids, &m, diag), PBR_E_FORMAT, "CRT-113");
-    CHECK_FAIL(pbr_acl_default_parse(pbr_span(raw, 5), ids, &m, diag), PBR_E_FORMAT, "CRT-115");
-    CHECK_FAIL(pbr_acl_default_parse(pbr_span(raw, 3), ids, &m, diag), PBR_E_FORMAT, "CRT-115");
+    check_fail(pbr_acl_access_parse(raw_acl(raw, odd, 2), ids, &m, diag), PBR_E_FORMAT, "CRT-113");
+    check_fail(pbr_acl_default_parse(pbr_span(raw, 5), ids, &m, diag), PBR_E_FORMAT, "CRT-115");
+    check_fail(pbr_acl_default_parse(pbr_span(raw, 3), ids, &m, diag), PBR_E_FORMAT, "CRT-115");
     raw[0] = 1;
-    CHECK_FAIL(pbr_acl_access_parse(pbr_span(raw, 12), ids, &m, diag), PBR_E_FORMAT, "CRT-115");
+    check_fail(pbr_acl_access_parse(pbr_span(raw, 12), ids, &m, diag), PBR_E_FORMAT, "CRT-115");
 }
 
 static void test_inode_and_fat_flags_are_mapped_bit_by_bit(void **state)
@@ -111,15 +111,15 @@ static void test_inode_and_fat_flags_are_mapped_bit_by_bit(void **state)
                                         { FS_NOCOMP_FL, 0x1000000 }, { FS_PROJINHERIT_FL, 0x2000000 } };
     uint32_t sources = 0;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        CHECK_U64(pbr_capture_map_inode_flags(rows[i][0]), rows[i][1]);
+        check_u64(pbr_capture_map_inode_flags(rows[i][0]), rows[i][1]);
         sources |= rows[i][0];
     }
-    CHECK_U64(pbr_capture_map_inode_flags(~sources), 0); /* extents, index, ... */
-    CHECK_U64(pbr_capture_map_inode_flags(UINT32_MAX), 0x03ff0000);
-    CHECK_U64(pbr_capture_map_fat_attrs(0x02), 0x2000);
-    CHECK_U64(pbr_capture_map_fat_attrs(0x04), 0x4000);
-    CHECK_U64(pbr_capture_map_fat_attrs(0x20), 0x8000);
-    CHECK_U64(pbr_capture_map_fat_attrs(UINT32_MAX), 0xe000);
+    check_u64(pbr_capture_map_inode_flags(~sources), 0); /* extents, index, ... */
+    check_u64(pbr_capture_map_inode_flags(UINT32_MAX), 0x03ff0000);
+    check_u64(pbr_capture_map_fat_attrs(0x02), 0x2000);
+    check_u64(pbr_capture_map_fat_attrs(0x04), 0x4000);
+    check_u64(pbr_capture_map_fat_attrs(0x20), 0x8000);
+    check_u64(pbr_capture_map_fat_attrs(UINT32_MAX), 0xe000);
 }
 
 static void test_which_attribute_names_are_stored(void **state)
@@ -127,15 +127,15 @@ static void test_which_attribute_names_are_stored(void **state)
     (void)state;
     char name[300] = "user.";
     memset(name + 5, 'x', 250);
-    CHECK(pbr_capture_name_is_stored(pbr_span(name, 255)));
-    CHECK(!pbr_capture_name_is_stored(pbr_span(name, 256)));
-    CHECK(pbr_capture_name_is_stored(pbr_span_str("trusted.x")));
-    CHECK(pbr_capture_name_is_stored(pbr_span_str("security.NTACL")));
-    CHECK(!pbr_capture_name_is_stored(pbr_span_str("security.NTACL2")));
-    CHECK(!pbr_capture_name_is_stored(pbr_span_str("security.selinux")));
-    CHECK(!pbr_capture_name_is_stored(pbr_span_str("system.nfs4_acl")));
-    CHECK(!pbr_capture_name_is_stored(pbr_span_str("btrfs.compression")));
-    CHECK(!pbr_capture_name_is_stored(pbr_span_str("user")));
+    check(pbr_capture_name_is_stored(pbr_span(name, 255)));
+    check(!pbr_capture_name_is_stored(pbr_span(name, 256)));
+    check(pbr_capture_name_is_stored(pbr_span_str("trusted.x")));
+    check(pbr_capture_name_is_stored(pbr_span_str("security.NTACL")));
+    check(!pbr_capture_name_is_stored(pbr_span_str("security.NTACL2")));
+    check(!pbr_capture_name_is_stored(pbr_span_str("security.selinux")));
+    check(!pbr_capture_name_is_stored(pbr_span_str("system.nfs4_acl")));
+    check(!pbr_capture_name_is_stored(pbr_span_str("btrfs.compression")));
+    check(!pbr_capture_name_is_stored(pbr_span_str("user")));
 }
 
 static void test_feature_table_and_default_set(void **state)
@@ -143,18 +143,18 @@ static void test_feature_table_and_default_set(void **state)
     (void)state;
     const uint64_t x = PBR_FEATURE_XATTRS, a = PBR_FEATURE_ACL, c = PBR_FEATURE_FCAPS, q = PBR_FEATURE_QUOTA_PROJID;
     const uint64_t all = PBR_FEATURE_DEFAULT;
-    CHECK_U64(all & (x | a | c | q), x | a | c | q);
-    CHECK_U64(pbr_fs_features(0x4d44, all), 0);
-    CHECK_U64(pbr_fs_features(0xef53, all), x | a | c | q);
-    CHECK_U64(pbr_fs_features(0x58465342, all), x | a | c | q);
-    CHECK_U64(pbr_fs_features(0x2fc12fc1, all), x | a | c | q);
-    CHECK_U64(pbr_fs_features(0x9123683e, all), x | a | c);
-    CHECK_U64(pbr_fs_features(0x01021994, all), a);
-    CHECK_U64(pbr_fs_features(0x65735546, all), x);
-    CHECK_U64(pbr_fs_features(0x794c7630, all), x | a | c);
-    CHECK_U64(pbr_fs_features(0xef53, all & ~x), a | c | q);
-    CHECK(pbr_fs_is_virtual(0x9fa0) && pbr_fs_is_virtual(0xf97cff8c) && pbr_fs_is_virtual(0x63677270));
-    CHECK(!pbr_fs_is_virtual(0x01021994) && !pbr_fs_is_virtual(0xef53) && !pbr_fs_is_virtual(0x74726163));
+    check_u64(all & (x | a | c | q), x | a | c | q);
+    check_u64(pbr_fs_features(0x4d44, all), 0);
+    check_u64(pbr_fs_features(0xef53, all), x | a | c | q);
+    check_u64(pbr_fs_features(0x58465342, all), x | a | c | q);
+    check_u64(pbr_fs_features(0x2fc12fc1, all), x | a | c | q);
+    check_u64(pbr_fs_features(0x9123683e, all), x | a | c);
+    check_u64(pbr_fs_features(0x01021994, all), a);
+    check_u64(pbr_fs_features(0x65735546, all), x);
+    check_u64(pbr_fs_features(0x794c7630, all), x | a | c);
+    check_u64(pbr_fs_features(0xef53, all & ~x), a | c | q);
+    check(pbr_fs_is_virtual(0x9fa0) && pbr_fs_is_virtual(0xf97cff8c) && pbr_fs_is_virtual(0x63677270));
+    check(!pbr_fs_is_virtual(0x01021994) && !pbr_fs_is_virtual(0xef53) && !pbr_fs_is_virtual(0x74726163));
 }
 
 static void test_a_file_is_captured_with_what_its_scope_allows(void **state)
@@ -170,52 +170,52 @@ static void test_a_file_is_captured_with_what_its_scope_allows(void **state)
     struct statfs fs;
 
     int fd = mkstemp(path);
-    CHECK(fd >= 0);
+    check(fd >= 0);
     if (fstatfs(fd, &fs) != 0 || fs.f_type != 0xef53 || fsetxattr(fd, "user.b", "1\0z", 3, 0) != 0 ||
         fsetxattr(fd, "user.a", "", 0, 0) != 0) {
         unlink(path);
         pbr_close(&fd);
         SKIP("needs user attributes below /tmp on ext4");
     }
-    CHECK_INT(fstat(fd, &st), 0);
+    check_int(fstat(fd, &st), 0);
     pbr_entry_stat_from(&es, &st);
     pbr_capture_init(&cap, &env);
 
     struct pbr_fs_scope scope = { .fs_type = 0xef53, .features = PBR_FEATURE_XATTRS };
-    CHECK_INT(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
-    CHECK_U64(m.xattr_nr, 2);
+    check_int(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
+    check_u64(m.xattr_nr, 2);
     size_t values = 0;
     for (size_t i = 0; i < m.xattr_nr; i++)
         values += m.xattrs[i].value.len;
-    CHECK_U64(values, 3);
-    CHECK_U64(m.mode, es.mode);
-    CHECK_U64((uint64_t)m.mtime_s, (uint64_t)st.st_mtim.tv_sec);
+    check_u64(values, 3);
+    check_u64(m.mode, es.mode);
+    check_u64((uint64_t)m.mtime_s, (uint64_t)st.st_mtim.tv_sec);
 
     scope.features = 0;
-    CHECK_INT(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
-    CHECK_U64(m.xattr_nr, 0);
+    check_int(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
+    check_u64(m.xattr_nr, 0);
 
     int on = FS_NODUMP_FL | FS_NOATIME_FL;
     if (ioctl(fd, FS_IOC_SETFLAGS, &on) == 0) { /* flags do not depend on features */
-        CHECK_INT(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
-        CHECK_U64(m.flags, 0x120000);
+        check_int(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
+        check_u64(m.flags, 0x120000);
     }
     struct fsxattr attr = { 0 };
     if (ioctl(fd, FS_IOC_FSGETXATTR, &attr) == 0) {
         attr.fsx_projid = 4711;
         if (ioctl(fd, FS_IOC_FSSETXATTR, &attr) == 0) {
             scope.features = PBR_FEATURE_QUOTA_PROJID;
-            CHECK_INT(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
-            CHECK(m.has_projid && m.projid == 4711);
+            check_int(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
+            check(m.has_projid && m.projid == 4711);
             scope.fs_type = 0x9123683e; /* not asked for there */
-            CHECK_INT(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
-            CHECK(!m.has_projid);
+            check_int(pbr_capture_entry(&cap, fd, &es, &scope, false, &m, NULL), PBR_OK);
+            check(!m.has_projid);
         }
     }
     pbr_capture_release(&cap);
     unlink(path);
     pbr_close(&fd);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 int main(void)

@@ -40,7 +40,7 @@ static int run(const char *const argv[])
 static void remove_all(const char *path)
 {
     const char *const argv[] = { "/bin/rm", "-rf", "--", path, NULL };
-    CHECK_INT(run(argv), 0);
+    check_int(run(argv), 0);
 }
 
 /* Why the golden trees cannot be built here, or NULL. */
@@ -87,7 +87,7 @@ static void parse_options(const json_t *options, struct pbr_create_opts *opts, s
         const char *key = json_string_value(json_array_get(options, i));
         bool known = strcmp(key, "--exclude") == 0;
         if (known) {
-            CHECK(opts->exclude_nr < OPTS_MAX);
+            check(opts->exclude_nr < OPTS_MAX);
             excludes[opts->exclude_nr++] = pbr_span_str(json_string_value(json_array_get(options, i + 1)));
         }
         for (size_t k = 0; k < sizeof(without) / sizeof(without[0]); k++) {
@@ -96,7 +96,7 @@ static void parse_options(const json_t *options, struct pbr_create_opts *opts, s
                 known = true;
             }
         }
-        CHECK(known);
+        check(known);
     }
 }
 
@@ -112,15 +112,15 @@ static void check_bytes(const char *name, const json_t *want, struct pbr_span go
         const struct pbr_span stored = test_load(path);
         if (!pbr_span_eq(got, stored))
             print_error("%s differs\n", name);
-        CHECK_SPAN(got, stored);
+        check_span(got, stored);
         test_unload(stored);
     }
-    CHECK_U64(got.len, (uint64_t)json_integer_value(json_object_get(want, "size")));
-    CHECK_INT(pbr_sha256(got, pbr_span(NULL, 0), digest), PBR_OK);
+    check_u64(got.len, (uint64_t)json_integer_value(json_object_get(want, "size")));
+    check_int(pbr_sha256(got, pbr_span(NULL, 0), digest), PBR_OK);
     pbr_format_hex(digest, sizeof(digest), hex);
     if (strcmp(hex, json_string_value(json_object_get(want, "sha256"))) != 0)
         print_error("%s has another digest\n", name);
-    CHECK_STR(hex, json_string_value(json_object_get(want, "sha256")));
+    check_str(hex, json_string_value(json_object_get(want, "sha256")));
 }
 
 /* The file of this archive with this suffix. */
@@ -152,12 +152,12 @@ static void create_and_check(const struct pbr_env *env, const char *tree, const 
     pbr_buf_init(&payload, env, ARCHIVE_MAX);
     struct pbr_sink out_sink = pbr_sink_buf(&out), payload_sink = pbr_sink_buf(&payload);
     int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CHECK(fd >= 0);
+    check(fd >= 0);
     const int rc = pbr_create(env, fd, tree, &out_sink, split ? &payload_sink : NULL, &opts, &stats, &diag);
     if (rc < 0)
         print_error("%s: %s\n", tree, diag.text);
-    CHECK_INT(rc, PBR_OK);
-    CHECK_U64(stats.warnings, 0);
+    check_int(rc, PBR_OK);
+    check_u64(stats.warnings, 0);
     pbr_close(&fd);
     check_file(files, split ? ".mpxar" : ".pxar", pbr_buf_span(&out));
     if (split)
@@ -179,21 +179,21 @@ static void test_archives_of_all_trees_are_those_of_the_original(void **state)
     if (reason)
         SKIP(reason);
     json_t *doc = json_load_file("testdata/golden/golden.json", 0, NULL);
-    CHECK(doc != NULL);
+    check(doc != NULL);
     const json_t *archives = json_object_get(doc, "archives");
-    CHECK(json_array_size(archives) >= 44);
+    check(json_array_size(archives) >= 44);
     json_array_foreach (archives, i, archive) {
         const char *name = json_string_value(json_object_get(archive, "tree"));
         snprintf(tree, sizeof(tree), "%s/%s", top, name);
         const char *const argv[] = { "/usr/bin/python3", "testdata/golden/trees.py", "build", name, tree, NULL };
-        CHECK_INT(run(argv), 0);
+        check_int(run(argv), 0);
         create_and_check(&env, tree, archive, false);
         create_and_check(&env, tree, archive, true);
         remove_all(tree);
     }
     printf("%zu trees with options, as one stream and split\n", i);
     json_decref(doc);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 int main(void)

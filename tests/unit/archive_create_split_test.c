@@ -12,7 +12,7 @@ static void make_files(struct tree *t)
     tree_init(t);
     put_big(t, "a", 100);
     put_file(t, "b", "");
-    CHECK_INT(linkat(t->fd, "a", t->fd, "c", 0), 0);
+    check_int(linkat(t->fd, "a", t->fd, "c", 0), 0);
     put_dir(t, "d");
     put_big(t, "d/x", 5);
     put_link(t, "d/y", "x");
@@ -25,7 +25,7 @@ static unsigned open_fds(void)
 {
     unsigned n = 0;
     DIR *dir = opendir("/proc/self/fd");
-    CHECK(dir != NULL);
+    check(dir != NULL);
     while (readdir(dir))
         n++;
     closedir(dir);
@@ -43,7 +43,7 @@ static int keep_position(void *ctx, uint64_t pos, struct pbr_diag *diag)
 {
     struct positions *p = ctx;
     (void)diag;
-    CHECK(p->nr < 16);
+    check(p->nr < 16);
     p->at[p->nr++] = pos;
     return PBR_OK;
 }
@@ -55,15 +55,15 @@ static void test_each_file_suggests_the_place_of_its_payload_header(void **state
     struct positions p = { .nr = 0 };
     make_files(&t);
     const struct pbr_create_opts opts = { .hooks = { .ctx = &p, .suggest = keep_position } };
-    CHECK_INT(tree_create(&t, &opts, true), PBR_OK);
-    CHECK_INT(p.nr, 4); /* a, b, d/x, e; not the hard link, directory, symlink, tail marker */
-    CHECK_U64(p.at[0], 16);
-    CHECK_U64(p.at[1], 16 + 116);
-    CHECK_U64(p.at[2], 16 + 116 + 16);
-    CHECK_U64(p.at[3], 16 + 116 + 16 + 21);
+    check_int(tree_create(&t, &opts, true), PBR_OK);
+    check_int(p.nr, 4); /* a, b, d/x, e; not the hard link, directory, symlink, tail marker */
+    check_u64(p.at[0], 16);
+    check_u64(p.at[1], 16 + 116);
+    check_u64(p.at[2], 16 + 116 + 16);
+    check_u64(p.at[3], 16 + 116 + 16 + 21);
     p.nr = 0;
-    CHECK_INT(tree_create(&t, &opts, false), PBR_OK);
-    CHECK_INT(p.nr, 0);
+    check_int(tree_create(&t, &opts, false), PBR_OK);
+    check_int(p.nr, 0);
     tree_release(&t);
 }
 
@@ -130,20 +130,20 @@ static void test_deferring_without_reference_changes_nothing(void **state)
         struct planner p = { .when = when };
         const unsigned fds = open_fds();
         make_files(&t);
-        CHECK_INT(tree_create(&t, NULL, true), PBR_OK);
+        check_int(tree_create(&t, NULL, true), PBR_OK);
         struct pbr_buf archive = t.archive, payload = t.payload;
         pbr_buf_init(&t.archive, &t.env, TREE_ARCHIVE_MAX);
         pbr_buf_init(&t.payload, &t.env, TREE_ARCHIVE_MAX);
         const struct pbr_create_opts opts = plan_opts(&p);
-        CHECK_INT(tree_create(&t, &opts, true), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&t.archive), pbr_buf_span(&archive));
-        CHECK_SPAN(pbr_buf_span(&t.payload), pbr_buf_span(&payload));
-        CHECK_STR(p.events, "a b c d{ d/x d/y d} e ");
-        CHECK_INT(p.deferred_max, when == AT_END ? 8 : 3);
+        check_int(tree_create(&t, &opts, true), PBR_OK);
+        check_span(pbr_buf_span(&t.archive), pbr_buf_span(&archive));
+        check_span(pbr_buf_span(&t.payload), pbr_buf_span(&payload));
+        check_str(p.events, "a b c d{ d/x d/y d} e ");
+        check_int(p.deferred_max, when == AT_END ? 8 : 3);
         pbr_buf_release(&archive);
         pbr_buf_release(&payload);
         tree_release(&t);
-        CHECK_INT(open_fds(), fds);
+        check_int(open_fds(), fds);
     }
 }
 
@@ -153,12 +153,12 @@ static void list_refs(struct tree *t, char *out, size_t cap)
     struct pbr_pxar_dec *dec;
     struct pbr_pxar_event ev;
     struct pbr_span in = pbr_buf_span(&t->archive);
-    CHECK_INT(pbr_pxar_dec_new(&t->env, NULL, &dec), PBR_OK);
+    check_int(pbr_pxar_dec_new(&t->env, NULL, &dec), PBR_OK);
     out[0] = 0;
     do {
         size_t used;
-        CHECK_INT(pbr_pxar_dec_step(dec, in, &used, &ev, &t->diag), PBR_OK);
-        CHECK(ev.ev != PBR_PXAR_EV_MORE);
+        check_int(pbr_pxar_dec_step(dec, in, &used, &ev, &t->diag), PBR_OK);
+        check(ev.ev != PBR_PXAR_EV_MORE);
         in = pbr_span_sub(in, used, in.len);
         const size_t at = strlen(out);
         if (ev.ev == PBR_PXAR_EV_ENTRY && ev.entry.kind == PBR_KIND_FILE)
@@ -180,17 +180,17 @@ static void test_replayed_references_need_no_content(void **state)
     struct planner p = { .when = AT_END, .base = &base, .inject = 300 };
     make_files(&t);
     const struct pbr_create_opts opts = plan_opts(&p);
-    CHECK_INT(tree_create(&t, NULL, true), PBR_OK);
+    check_int(tree_create(&t, NULL, true), PBR_OK);
     const size_t len = t.archive.len;
-    CHECK_INT(tree_create(&t, &opts, true), PBR_OK);
-    CHECK_U64(t.archive.len, len);   /* only offsets and goodbye sizes differ [CDM-130] */
-    CHECK_U64(t.payload.len, 32);    /* start and tail marker */
-    CHECK_U64(t.stats.reused_files, 4);
-    CHECK_U64(t.stats.reused_bytes, 135);
-    CHECK_U64(t.stats.hardlinks, 1);
+    check_int(tree_create(&t, &opts, true), PBR_OK);
+    check_u64(t.archive.len, len);   /* only offsets and goodbye sizes differ [CDM-130] */
+    check_u64(t.payload.len, 32);    /* start and tail marker */
+    check_u64(t.stats.reused_files, 4);
+    check_u64(t.stats.reused_bytes, 135);
+    check_u64(t.stats.hardlinks, 1);
     list_refs(&t, refs, sizeof(refs));
     /* the second name of a took 116 bytes of `rel` in this planner */
-    CHECK_STR(refs, "a@23+100 b@139+0 c->a x@271+5 e@292+30 ");
+    check_str(refs, "a@23+100 b@139+0 c->a x@271+5 e@292+30 ");
     tree_release(&t);
 }
 
@@ -203,11 +203,11 @@ static void test_new_content_follows_injected_chunks(void **state)
     struct planner p = { .when = AT_D, .base = &base, .inject = 300 };
     make_files(&t);
     const struct pbr_create_opts opts = plan_opts(&p);
-    CHECK_INT(tree_create(&t, &opts, true), PBR_OK);
+    check_int(tree_create(&t, &opts, true), PBR_OK);
     list_refs(&t, refs, sizeof(refs));
-    CHECK_STR(refs, "a@16+100 b@132+0 c->a x@316+5 e@337+30 ");
-    CHECK_U64(t.payload.len, 16 + 21 + 46 + 16); /* the injected 300 bytes do not pass through here */
-    CHECK_U64(t.stats.reused_files, 2);
+    check_str(refs, "a@16+100 b@132+0 c->a x@316+5 e@337+30 ");
+    check_u64(t.payload.len, 16 + 21 + 46 + 16); /* the injected 300 bytes do not pass through here */
+    check_u64(t.stats.reused_files, 2);
     tree_release(&t);
 }
 
@@ -220,11 +220,11 @@ static void test_forgotten_or_overtaken_entries_are_an_error_and_leak_nothing(vo
         const unsigned fds = open_fds();
         make_files(&t);
         const struct pbr_create_opts opts = plan_opts(&p);
-        CHECK_INT(tree_create(&t, &opts, true), PBR_E_STATE);
-        CHECK(strstr(t.diag.text, when == NEVER ? "deferred entries were never written"
+        check_int(tree_create(&t, &opts, true), PBR_E_STATE);
+        check(strstr(t.diag.text, when == NEVER ? "deferred entries were never written"
                                                 : "cannot be written before the deferred ones") != NULL);
         tree_release(&t);
-        CHECK_INT(open_fds(), fds);
+        check_int(open_fds(), fds);
     }
 }
 

@@ -21,23 +21,23 @@ static void test_entries_come_sorted_depth_first_and_links_after_their_first_nam
     put_dir(&t, "a");
     put_file(&t, "a/z", "4444");
     put_link(&t, "a/ln", "../b");
-    CHECK_INT(linkat(t.fd, "a/z", t.fd, "b", 0), 0);
-    CHECK_INT(linkat(t.fd, "a/ln", t.fd, "ln2", 0), 0); /* links to symlinks are stored independently */
-    CHECK_INT(mkfifoat(t.fd, "p", 0600), 0);
+    check_int(linkat(t.fd, "a/z", t.fd, "b", 0), 0);
+    check_int(linkat(t.fd, "a/ln", t.fd, "ln2", 0), 0); /* links to symlinks are stored independently */
+    check_int(mkfifoat(t.fd, "p", 0600), 0);
     put_file(&t, "\xff", "");
     put_file(&t, "~", "");
-    CHECK_STR(tree_trace(&t), "a{ l:ln f:z(4) } f:a.b(2) f:a0(1) h:b l:ln2 p:p f:~(0) f:\xff(0) ");
-    CHECK_U64(t.stats.files, 5);
-    CHECK_U64(t.stats.file_bytes, 7);
-    CHECK_U64(t.stats.hardlinks, 1);
-    CHECK_U64(t.stats.symlinks, 2);
-    CHECK_U64(t.stats.fifos, 1);
-    CHECK_U64(t.stats.dirs, 2);
-    CHECK_INT(unlinkat(t.fd, "b", 0), 0);
-    CHECK_INT(linkat(t.fd, "a/z", t.fd, "../pbsref-outside", 0), 0); /* the other name is outside the tree */
+    check_str(tree_trace(&t), "a{ l:ln f:z(4) } f:a.b(2) f:a0(1) h:b l:ln2 p:p f:~(0) f:\xff(0) ");
+    check_u64(t.stats.files, 5);
+    check_u64(t.stats.file_bytes, 7);
+    check_u64(t.stats.hardlinks, 1);
+    check_u64(t.stats.symlinks, 2);
+    check_u64(t.stats.fifos, 1);
+    check_u64(t.stats.dirs, 2);
+    check_int(unlinkat(t.fd, "b", 0), 0);
+    check_int(linkat(t.fd, "a/z", t.fd, "../pbsref-outside", 0), 0); /* the other name is outside the tree */
     const bool plain = strcmp(tree_trace(&t), "a{ l:ln f:z(4) } f:a.b(2) f:a0(1) l:ln2 p:p f:~(0) f:\xff(0) ") == 0;
-    CHECK_INT(unlinkat(t.fd, "../pbsref-outside", 0), 0);
-    CHECK(plain);
+    check_int(unlinkat(t.fd, "../pbsref-outside", 0), 0);
+    check(plain);
     tree_release(&t);
 }
 
@@ -57,9 +57,9 @@ static void test_example_of_the_documentation(void **state)
         }
     }
     put_file(&t, "subfolder0/.pxarexclude", "file3\n");
-    CHECK_STR(tree_trace(&t), "f:.pxarexclude(51) subfolder0{ f:.pxarexclude(6) f:file0(0) f:file2(0) } "
+    check_str(tree_trace(&t), "f:.pxarexclude(51) subfolder0{ f:.pxarexclude(6) f:file0(0) f:file2(0) } "
                               "subfolder1{ f:file2(0) } ");
-    CHECK_U64(t.stats.excluded, 5);
+    check_u64(t.stats.excluded, 5);
     tree_release(&t);
 }
 
@@ -82,10 +82,10 @@ static void test_patterns_of_a_directory_end_with_it_and_deeper_ones_win(void **
     struct pbr_create_opts opts = trace_opts(&t);
     opts.excludes = excludes;
     opts.exclude_nr = 1;
-    CHECK_INT(tree_create(&t, &opts, false), PBR_OK);
-    CHECK_STR(t.trace, "a{ f:.pxarexclude(20) f:x.tmp(0) } b{ f:local(0) f:q.log(0) } f:.pxarexclude-cli(6) ");
-    CHECK_INT(tree_create(&t, &opts, true), PBR_OK);
-    CHECK_STR(t.trace, "a{ f:.pxarexclude(20) f:x.tmp(0) } b{ f:local(0) f:q.log(0) } ");
+    check_int(tree_create(&t, &opts, false), PBR_OK);
+    check_str(t.trace, "a{ f:.pxarexclude(20) f:x.tmp(0) } b{ f:local(0) f:q.log(0) } f:.pxarexclude-cli(6) ");
+    check_int(tree_create(&t, &opts, true), PBR_OK);
+    check_str(t.trace, "a{ f:.pxarexclude(20) f:x.tmp(0) } b{ f:local(0) f:q.log(0) } ");
     tree_release(&t);
 }
 
@@ -99,11 +99,11 @@ static void test_pxarexclude_cli_of_the_source_and_lost_and_found_are_left_out(v
     put_file(&t, "d/.pxarexclude-cli", "only the root's is special\n");
     put_dir(&t, "d/lost+found");
     put_file(&t, "lost+found", "");
-    CHECK_STR(tree_trace(&t), "d{ f:.pxarexclude-cli(27) lost+found{ } } f:lost+found(0) ");
+    check_str(tree_trace(&t), "d{ f:.pxarexclude-cli(27) lost+found{ } } f:lost+found(0) ");
     struct pbr_create_opts opts = trace_opts(&t);
     opts.skip_lost_and_found = true;
-    CHECK_INT(tree_create(&t, &opts, false), PBR_OK);
-    CHECK_STR(t.trace, "d{ f:.pxarexclude-cli(27) } f:.pxarexclude-cli(11) ");
+    check_int(tree_create(&t, &opts, false), PBR_OK);
+    check_str(t.trace, "d{ f:.pxarexclude-cli(27) } f:.pxarexclude-cli(11) ");
     tree_release(&t);
 }
 
@@ -113,7 +113,7 @@ static void test_entries_max_counts_the_directories_on_the_path(void **state)
     struct tree t;
     tree_init(&t);
     struct pbr_create_opts opts = { .has_entries_max = true, .entries_max = 0 };
-    CHECK_INT(tree_create(&t, &opts, false), PBR_OK); /* an empty root has none */
+    check_int(tree_create(&t, &opts, false), PBR_OK); /* an empty root has none */
     for (int i = 0; i < 3; i++) {
         char name[32];
         snprintf(name, sizeof(name), "d%d", i);
@@ -124,11 +124,11 @@ static void test_entries_max_counts_the_directories_on_the_path(void **state)
         }
     }
     opts.entries_max = 5;
-    CHECK_INT(tree_create(&t, &opts, false), PBR_OK);
+    check_int(tree_create(&t, &opts, false), PBR_OK);
     opts.entries_max = 4;
-    CHECK_INT(tree_create(&t, &opts, false), PBR_E_LIMIT);
-    CHECK_STR(t.diag.rule, "CRT-030");
-    CHECK(strstr(t.diag.text, "exceeded allowed number of file entries (> 4)") != NULL);
+    check_int(tree_create(&t, &opts, false), PBR_E_LIMIT);
+    check_str(t.diag.rule, "CRT-030");
+    check(strstr(t.diag.text, "exceeded allowed number of file entries (> 4)") != NULL);
     tree_release(&t);
 }
 
@@ -139,18 +139,18 @@ static void test_bad_options_and_roots_are_refused(void **state)
     tree_init(&t);
     const uint64_t dev = 1;
     struct pbr_create_opts opts = { .all_file_systems = true, .include_devs = &dev, .include_dev_nr = 1 };
-    CHECK_INT(tree_create(&t, &opts, false), PBR_E_ARG);
-    CHECK_STR(t.diag.rule, "CRT-006");
+    check_int(tree_create(&t, &opts, false), PBR_E_ARG);
+    check_str(t.diag.rule, "CRT-006");
     const struct pbr_span bad = pbr_span_str("[a-");
     opts = (struct pbr_create_opts){ .excludes = &bad, .exclude_nr = 1 };
-    CHECK_INT(tree_create(&t, &opts, false), PBR_E_ARG);
-    CHECK_STR(t.diag.rule, "CRT-082");
-    CHECK_U64(t.archive.len, 0);
+    check_int(tree_create(&t, &opts, false), PBR_E_ARG);
+    check_str(t.diag.rule, "CRT-082");
+    check_u64(t.archive.len, 0);
     const struct pbr_span latin = pbr_span_str("\xe4");
     opts.excludes = &latin;
-    CHECK_INT(tree_create(&t, &opts, false), PBR_OK);
-    CHECK_INT(tree_create(&t, &opts, true), PBR_E_ARG);
-    CHECK_STR(t.diag.rule, "CRT-057");
+    check_int(tree_create(&t, &opts, false), PBR_OK);
+    check_int(tree_create(&t, &opts, true), PBR_E_ARG);
+    check_str(t.diag.rule, "CRT-057");
     tree_release(&t);
 }
 
@@ -166,12 +166,12 @@ static void test_a_virtual_file_system_is_no_source(void **state)
     int fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         SKIP("no /proc");
-    CHECK_INT(pbr_create(&env, fd, "/proc/self", &sink, NULL, NULL, NULL, &diag), PBR_E_UNSUPPORTED);
-    CHECK_STR(diag.rule, "CRT-010");
-    CHECK_U64(out.len, 0);
+    check_int(pbr_create(&env, fd, "/proc/self", &sink, NULL, NULL, NULL, &diag), PBR_E_UNSUPPORTED);
+    check_str(diag.rule, "CRT-010");
+    check_u64(out.len, 0);
     pbr_close(&fd);
     pbr_buf_release(&out);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 /* ---- files that change meanwhile: the progress hook runs between listing and opening ---- */
@@ -203,12 +203,12 @@ static int create_meddled(struct tree *t, const char *at, void (*act)(struct tre
 
 static void remove_b(struct tree *t)
 {
-    CHECK_INT(unlinkat(t->fd, "b", 0), 0);
+    check_int(unlinkat(t->fd, "b", 0), 0);
 }
 
 static void remove_b_dir(struct tree *t)
 {
-    CHECK_INT(unlinkat(t->fd, "b", AT_REMOVEDIR), 0);
+    check_int(unlinkat(t->fd, "b", AT_REMOVEDIR), 0);
 }
 
 static void test_vanished_entries_are_left_out_with_a_warning(void **state)
@@ -226,15 +226,15 @@ static void test_vanished_entries_are_left_out_with_a_warning(void **state)
             put_dir(&t, "b");
         put_file(&t, "c", "3");
         tree_set_time(t.fd, ".");
-        CHECK_INT(create_meddled(&t, "b", kind == 2 ? remove_b_dir : remove_b), PBR_OK);
-        CHECK_STR(t.log, "warning: file vanished while reading: \"b\"\n");
-        CHECK_U64(t.stats.skipped, 1);
-        CHECK_U64(t.stats.warnings, 1);
+        check_int(create_meddled(&t, "b", kind == 2 ? remove_b_dir : remove_b), PBR_OK);
+        check_str(t.log, "warning: file vanished while reading: \"b\"\n");
+        check_u64(t.stats.skipped, 1);
+        check_u64(t.stats.warnings, 1);
         struct pbr_buf first = t.archive; /* the same as of a tree that never had it */
         pbr_buf_init(&t.archive, &t.env, TREE_ARCHIVE_MAX);
         tree_set_time(t.fd, ".");
-        CHECK_INT(tree_create(&t, NULL, false), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&first), pbr_buf_span(&t.archive));
+        check_int(tree_create(&t, NULL, false), PBR_OK);
+        check_span(pbr_buf_span(&first), pbr_buf_span(&t.archive));
         pbr_buf_release(&first);
         tree_release(&t);
     }
@@ -243,14 +243,14 @@ static void test_vanished_entries_are_left_out_with_a_warning(void **state)
 static void shrink_b(struct tree *t)
 {
     int fd = openat(t->fd, "b", O_WRONLY | O_CLOEXEC);
-    CHECK_INT(ftruncate(fd, 10), 0);
+    check_int(ftruncate(fd, 10), 0);
     pbr_close(&fd);
 }
 
 static void grow_b(struct tree *t)
 {
     int fd = openat(t->fd, "b", O_WRONLY | O_APPEND | O_CLOEXEC);
-    CHECK_INT(write(fd, "more", 4), 4);
+    check_int(write(fd, "more", 4), 4);
     pbr_close(&fd);
 }
 
@@ -261,11 +261,11 @@ static void change_while_reading(struct tree *t, size_t size, void (*act)(struct
     put_big(t, "b", size);
     put_file(t, "c", "3");
     tree_set_time(t->fd, ".");
-    CHECK_INT(tree_create(t, NULL, false), PBR_OK);
+    check_int(tree_create(t, NULL, false), PBR_OK);
     *first = t->archive;
     pbr_buf_init(&t->archive, &t->env, TREE_ARCHIVE_MAX);
-    CHECK_INT(create_meddled(t, "b", act), PBR_OK);
-    CHECK_INT(t->archive.len, first->len);
+    check_int(create_meddled(t, "b", act), PBR_OK);
+    check_int(t->archive.len, first->len);
 }
 
 static void test_a_shrunk_file_is_filled_with_zeros(void **state)
@@ -274,16 +274,16 @@ static void test_a_shrunk_file_is_filled_with_zeros(void **state)
     struct tree t;
     struct pbr_buf first;
     change_while_reading(&t, (5 << 20) + 3, shrink_b, &first);
-    CHECK_STR(t.log, "warning: file size shrunk while reading: \"b\", file will be padded with zeros!\n");
+    check_str(t.log, "warning: file size shrunk while reading: \"b\", file will be padded with zeros!\n");
     size_t zeros = 0;
     for (size_t i = 0; i < first.len; i++) {
         if (t.archive.ptr[i] != first.ptr[i]) {
-            CHECK_INT(first.ptr[i], 'x');
-            CHECK_INT(t.archive.ptr[i], 0);
+            check_int(first.ptr[i], 'x');
+            check_int(t.archive.ptr[i], 0);
             zeros++;
         }
     }
-    CHECK_U64(zeros, (5 << 20) + 3 - 10);
+    check_u64(zeros, (5 << 20) + 3 - 10);
     pbr_buf_release(&first);
     tree_release(&t);
 }
@@ -296,8 +296,8 @@ static void test_a_grown_file_is_cut_to_its_announced_size(void **state)
         struct tree t;
         struct pbr_buf first;
         change_while_reading(&t, sizes[i], grow_b, &first);
-        CHECK_STR(t.log, "warning: file size increased while reading: \"b\", file will be truncated!\n");
-        CHECK_SPAN(pbr_buf_span(&t.archive), pbr_buf_span(&first));
+        check_str(t.log, "warning: file size increased while reading: \"b\", file will be truncated!\n");
+        check_span(pbr_buf_span(&t.archive), pbr_buf_span(&first));
         pbr_buf_release(&first);
         tree_release(&t);
     }
@@ -312,7 +312,7 @@ static void test_a_hook_can_end_the_creation(void **state)
     put_file(&t, "d/x", "");
     struct meddler m = { .t = &t, .at = "d/x", .rc = PBR_E_CANCELED };
     const struct pbr_create_opts opts = { .hooks = { .ctx = &m, .entry = meddle } };
-    CHECK_INT(tree_create(&t, &opts, false), PBR_E_CANCELED);
+    check_int(tree_create(&t, &opts, false), PBR_E_CANCELED);
     tree_release(&t);
 }
 
@@ -328,8 +328,8 @@ static void test_a_file_that_became_a_link_is_not_followed(void **state)
     struct tree t;
     tree_init(&t);
     put_file(&t, "b", "2");
-    CHECK_INT(create_meddled(&t, "b", replace_b_by_link), PBR_E_IO);
-    CHECK(strstr(t.diag.text, "\"b\"") != NULL);
+    check_int(create_meddled(&t, "b", replace_b_by_link), PBR_E_IO);
+    check(strstr(t.diag.text, "\"b\"") != NULL);
     tree_release(&t);
 }
 
@@ -348,20 +348,20 @@ static void test_unreadable_entries_are_left_out_with_a_warning(void **state)
     put_file(&t, "d/below", "3");
     put_dir(&t, "search");
     put_file(&t, "search/x", "4");
-    CHECK_INT(fchmodat(t.fd, "b", 0, 0), 0);
-    CHECK_INT(fchmodat(t.fd, "d", 0, 0), 0);
-    CHECK_INT(fchmodat(t.fd, "search", 0744, 0), 0); /* readable, not searchable: stat fails */
-    CHECK_INT(fchmodat(t.fd, ".", 0755, 0), 0);
-    CHECK_INT(seteuid(65534), 0);
+    check_int(fchmodat(t.fd, "b", 0, 0), 0);
+    check_int(fchmodat(t.fd, "d", 0, 0), 0);
+    check_int(fchmodat(t.fd, "search", 0744, 0), 0); /* readable, not searchable: stat fails */
+    check_int(fchmodat(t.fd, ".", 0755, 0), 0);
+    check_int(seteuid(65534), 0);
     const struct pbr_create_opts opts = trace_opts(&t);
     const int rc = tree_create(&t, &opts, false);
-    CHECK_INT(seteuid(0), 0);
-    CHECK_INT(rc, PBR_OK);
-    CHECK_STR(t.trace, "f:a(34) search{ } ");
-    CHECK(strstr(t.log, "failed to open file: \"b\": access denied\n") != NULL);
-    CHECK(strstr(t.log, "failed to open file: \"d\": access denied\n") != NULL);
-    CHECK(strstr(t.log, "warning: failed to stat file: \"search/x\": access denied\n") != NULL);
-    CHECK_U64(t.stats.skipped, 3);
+    check_int(seteuid(0), 0);
+    check_int(rc, PBR_OK);
+    check_str(t.trace, "f:a(34) search{ } ");
+    check(strstr(t.log, "failed to open file: \"b\": access denied\n") != NULL);
+    check(strstr(t.log, "failed to open file: \"d\": access denied\n") != NULL);
+    check(strstr(t.log, "warning: failed to stat file: \"search/x\": access denied\n") != NULL);
+    check_u64(t.stats.skipped, 3);
     tree_release(&t);
 }
 
@@ -374,7 +374,7 @@ static void test_the_longest_symlink_target_is_archived(void **state)
     memset(target, 'a', sizeof(target));
     target[4095] = 0;
     put_link(&t, "l", target);
-    CHECK_STR(tree_trace(&t), "l:l ");
+    check_str(tree_trace(&t), "l:l ");
     tree_release(&t);
 }
 
@@ -386,11 +386,11 @@ static void make_deep(struct tree *t)
 {
     int fd = openat(t->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < DEEP; i++) {
-        CHECK_INT(mkdirat(fd, "d", 0755), 0);
+        check_int(mkdirat(fd, "d", 0755), 0);
         int file = openat(fd, "z", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
         pbr_close(&file);
         int next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        CHECK(next >= 0);
+        check(next >= 0);
         pbr_close(&fd);
         fd = next;
     }
@@ -404,21 +404,21 @@ static void test_deep_trees_need_a_bounded_number_of_descriptors(void **state)
     struct rlimit old;
     tree_init(&t);
     make_deep(&t);
-    CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), 0);
+    check_int(getrlimit(RLIMIT_NOFILE, &old), 0);
     const struct rlimit few = { .rlim_cur = 256, .rlim_max = old.rlim_max };
-    CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+    check_int(setrlimit(RLIMIT_NOFILE, &few), 0);
     const int rc = tree_create(&t, NULL, true);
-    CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), 0);
-    CHECK_INT(rc, PBR_OK);
-    CHECK_U64(t.stats.dirs, DEEP + 1);
-    CHECK_U64(t.stats.files, DEEP);
+    check_int(setrlimit(RLIMIT_NOFILE, &old), 0);
+    check_int(rc, PBR_OK);
+    check_u64(t.stats.dirs, DEEP + 1);
+    check_u64(t.stats.files, DEEP);
     tree_release(&t);
 }
 
 static void move_upper_part(struct tree *t)
 {
-    CHECK_INT(mkdirat(t->fd, "y", 0755), 0);
-    CHECK_INT(renameat(t->fd, "d/d/d", t->fd, "y/moved"), 0);
+    check_int(mkdirat(t->fd, "y", 0755), 0);
+    check_int(renameat(t->fd, "d/d/d", t->fd, "y/moved"), 0);
 }
 
 static void test_a_directory_moved_while_it_is_read_ends_the_creation(void **state)
@@ -431,8 +431,8 @@ static void test_a_directory_moved_while_it_is_read_ends_the_creation(void **sta
     for (size_t i = 0; i < sizeof(deepest); i++)
         deepest[i] = i % 2 ? '/' : 'd';
     deepest[sizeof(deepest) - 2] = 0;
-    CHECK_INT(create_meddled(&t, deepest, move_upper_part), PBR_E_IO);
-    CHECK(strstr(t.diag.text, "was moved to another directory while it was read") != NULL);
+    check_int(create_meddled(&t, deepest, move_upper_part), PBR_E_IO);
+    check(strstr(t.diag.text, "was moved to another directory while it was read") != NULL);
     tree_release(&t);
 }
 
@@ -482,7 +482,7 @@ static void test_mount_points_are_archived_empty_unless_allowed_and_virtual_ones
     int status = -1;
     tree_init(&t);
     snprintf(src, sizeof(src), "../%.40s-src", t.path + strlen("/tmp/"));
-    CHECK_INT(mkdirat(t.fd, src, 0755), 0);
+    check_int(mkdirat(t.fd, src, 0755), 0);
     put_dir(&t, "proc");
     put_dir(&t, "same");
     put_dir(&t, "tmp");
@@ -492,13 +492,13 @@ static void test_mount_points_are_archived_empty_unless_allowed_and_virtual_ones
     const pid_t pid = fork();
     if (pid == 0)
         _exit(in_namespace(&t));
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    CHECK_INT(unlinkat(t.fd, inner, 0), 0);
-    CHECK_INT(unlinkat(t.fd, src, AT_REMOVEDIR), 0);
+    check_int(waitpid(pid, &status, 0), pid);
+    check_int(unlinkat(t.fd, inner, 0), 0);
+    check_int(unlinkat(t.fd, src, AT_REMOVEDIR), 0);
     tree_release(&t);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
         SKIP("no mount namespace here");
-    CHECK_INT(status, 0);
+    check_int(status, 0);
 }
 
 int main(void)

@@ -29,15 +29,15 @@ static void test_text_of_an_archive(void **state)
     pbr_buf_init(&archive, &env, 1 << 20);
     pbr_buf_init(&out, &env, 1 << 20);
     struct pbr_sink sink = pbr_sink_buf(&archive);
-    CHECK_INT(pbr_pxar_enc_new(&env, &sink, NULL, NULL, &ROOT, &enc, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file(enc, pbr_span_str("a"), &FILE_A, 2, NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_write(enc, pbr_span_str("xy"), NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_hardlink(enc, pbr_span_str("b\n"), pbr_span_str("a"), 56, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_new(&env, &sink, NULL, NULL, &ROOT, &enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file(enc, pbr_span_str("a"), &FILE_A, 2, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_write(enc, pbr_span_str("xy"), NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_hardlink(enc, pbr_span_str("b\n"), pbr_span_str("a"), 56, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
     pbr_pxar_enc_free(enc);
-    CHECK_INT(dump(&env, pbr_buf_span(&archive), false, &out, NULL), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&out),
+    check_int(dump(&env, pbr_buf_span(&archive), false, &out, NULL), PBR_OK);
+    check_str(pbr_buf_cstr(&out),
               "           0       56 ENTRY mode=040755 flags=0 uid=1000 gid=1000 mtime=2015-05-01T13:30:00Z mtime_ns=1000000\n"
               "          56       18 FILENAME name=\"a\" hash=0c26e9067c2c7bcf\n"
               "          74       56 ENTRY mode=0100644 flags=0 uid=1000 gid=1000 mtime=2015-05-01T13:30:01Z mtime_ns=0\n"
@@ -50,7 +50,7 @@ static void test_text_of_an_archive(void **state)
               "         257       24 GOODBYE_TAIL hash=ef5eed5b753e1555 distance=193 at=0 bytes=88\n");
     pbr_buf_release(&archive);
     pbr_buf_release(&out);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 /* Every line is a JSON object; offsets and sizes of items and skipped contents cover the archive without gaps. */
@@ -62,7 +62,7 @@ static void check_json(const char *path, const struct pxar_pair *p)
     uint64_t next = 0;
     (void)path;
     pbr_buf_init(&out, &env, 1 << 26);
-    CHECK_INT(dump(&env, p->archive, true, &out, NULL), PBR_OK);
+    check_int(dump(&env, p->archive, true, &out, NULL), PBR_OK);
     struct pbr_span rest = pbr_buf_span(&out);
     while (rest.len > 0) {
         const uint8_t *end = memchr(rest.ptr, '\n', rest.len);
@@ -73,16 +73,16 @@ static void check_json(const char *path, const struct pxar_pair *p)
         assert_non_null(line);
         const char *type = json_string_value(json_object_get(line, "type"));
         const uint64_t size = (uint64_t)json_integer_value(json_object_get(line, "size"));
-        CHECK_U64((uint64_t)json_integer_value(json_object_get(line, "offset")), next);
+        check_u64((uint64_t)json_integer_value(json_object_get(line, "offset")), next);
         next += strcmp(type, "GOODBYE") == 0 ? PBR_PXAR_HDR : size;
         if (strcmp(type, "FILENAME") == 0)
-            CHECK(json_object_get(line, "name") || json_object_get(line, "name_hex"));
+            check(json_object_get(line, "name") || json_object_get(line, "name_hex"));
         json_decref(line);
         rest = pbr_span_sub(rest, len + 1, rest.len);
     }
-    CHECK_U64(next, p->archive.len);
+    check_u64(next, p->archive.len);
     pbr_buf_release(&out);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_json_lines_cover_every_byte_of_golden_archives(void **state)
@@ -99,8 +99,8 @@ static void test_lines_before_a_fault_are_written(void **state)
     struct pbr_buf out;
     struct pxar_pair p = load_pair(GOLDEN "one-file.pxar");
     pbr_buf_init(&out, &env, 1 << 20);
-    CHECK_FAIL(dump(&env, pbr_span_sub(p.archive, 0, 100), false, &out, diag), PBR_E_TRUNCATED, "PXAR-225");
-    CHECK(strstr(pbr_buf_cstr(&out), " FILENAME ") != NULL);
+    check_fail(dump(&env, pbr_span_sub(p.archive, 0, 100), false, &out, diag), PBR_E_TRUNCATED, "PXAR-225");
+    check(strstr(pbr_buf_cstr(&out), " FILENAME ") != NULL);
     pbr_buf_release(&out);
     unload_pair(&p);
 }

@@ -50,19 +50,19 @@ static void test_lines_become_patterns_as_written(void **state)
     const char *text = "# comment\n\n \t\r\n  *.tmp \f\n/local\n!/kept\n!plain\n!!twice\n  # no comment? yes\nlast";
 
     pbr_pattern_list_init(&l, &env);
-    CHECK_INT(pbr_excludes_parse(&l, pbr_span_str("a/b"), pbr_span_str(text), &warnings, NULL), PBR_OK);
-    CHECK_INT(l.nr, 6);
-    CHECK_U64(warnings, 0);
-    CHECK_INT(verdict(&l, "/x/y.tmp"), PBR_VERDICT_EXCLUDE);
-    CHECK_INT(verdict(&l, "/a/b/local"), PBR_VERDICT_EXCLUDE);
-    CHECK_INT(verdict(&l, "/a/b/c/local"), PBR_VERDICT_NONE);
-    CHECK_INT(verdict(&l, "/local"), PBR_VERDICT_NONE);
-    CHECK_INT(verdict(&l, "/a/b/kept"), PBR_VERDICT_INCLUDE);
-    CHECK_INT(verdict(&l, "/q/plain"), PBR_VERDICT_INCLUDE);
-    CHECK_INT(verdict(&l, "/q/twice"), PBR_VERDICT_EXCLUDE);
-    CHECK_INT(verdict(&l, "/q/last"), PBR_VERDICT_EXCLUDE);
+    check_int(pbr_excludes_parse(&l, pbr_span_str("a/b"), pbr_span_str(text), &warnings, NULL), PBR_OK);
+    check_int(l.nr, 6);
+    check_u64(warnings, 0);
+    check_int(verdict(&l, "/x/y.tmp"), PBR_VERDICT_EXCLUDE);
+    check_int(verdict(&l, "/a/b/local"), PBR_VERDICT_EXCLUDE);
+    check_int(verdict(&l, "/a/b/c/local"), PBR_VERDICT_NONE);
+    check_int(verdict(&l, "/local"), PBR_VERDICT_NONE);
+    check_int(verdict(&l, "/a/b/kept"), PBR_VERDICT_INCLUDE);
+    check_int(verdict(&l, "/q/plain"), PBR_VERDICT_INCLUDE);
+    check_int(verdict(&l, "/q/twice"), PBR_VERDICT_EXCLUDE);
+    check_int(verdict(&l, "/q/last"), PBR_VERDICT_EXCLUDE);
     pbr_pattern_list_release(&l);
-    CHECK_INT(w.w.live_allocs, 0);
+    check_int(w.w.live_allocs, 0);
 }
 
 static void test_directory_names_are_not_escaped(void **state)
@@ -74,9 +74,9 @@ static void test_directory_names_are_not_escaped(void **state)
     uint64_t warnings = 0;
 
     pbr_pattern_list_init(&l, &env);
-    CHECK_INT(pbr_excludes_parse(&l, pbr_span_str("d[12]"), pbr_span_str("/x\n"), &warnings, NULL), PBR_OK);
-    CHECK_INT(verdict(&l, "/d[12]/x"), PBR_VERDICT_NONE);
-    CHECK_INT(verdict(&l, "/d1/x"), PBR_VERDICT_EXCLUDE);
+    check_int(pbr_excludes_parse(&l, pbr_span_str("d[12]"), pbr_span_str("/x\n"), &warnings, NULL), PBR_OK);
+    check_int(verdict(&l, "/d[12]/x"), PBR_VERDICT_NONE);
+    check_int(verdict(&l, "/d1/x"), PBR_VERDICT_EXCLUDE);
     pbr_pattern_list_release(&l);
 }
 
@@ -89,13 +89,13 @@ static void test_bad_lines_are_logged_and_the_others_stay(void **state)
     uint64_t warnings = 0;
 
     pbr_pattern_list_init(&l, &env);
-    CHECK_INT(pbr_excludes_parse(&l, pbr_span_str("d"), pbr_span_str("a\n[b\nc\\\n./e\n"), &warnings, NULL), PBR_OK);
-    CHECK_INT(l.nr, 2);
-    CHECK_U64(warnings, 3);
-    CHECK(strstr(w.log, "bad pattern in \"d/.pxarexclude\": unclosed character class") != NULL);
-    CHECK(strstr(w.log, "trailing backslash in pattern") != NULL);
-    CHECK(strstr(w.log, "Sanitized exclude pattern. ") != NULL);
-    CHECK_INT(verdict(&l, "/x/e"), PBR_VERDICT_EXCLUDE);
+    check_int(pbr_excludes_parse(&l, pbr_span_str("d"), pbr_span_str("a\n[b\nc\\\n./e\n"), &warnings, NULL), PBR_OK);
+    check_int(l.nr, 2);
+    check_u64(warnings, 3);
+    check(strstr(w.log, "bad pattern in \"d/.pxarexclude\": unclosed character class") != NULL);
+    check(strstr(w.log, "trailing backslash in pattern") != NULL);
+    check(strstr(w.log, "Sanitized exclude pattern. ") != NULL);
+    check_int(verdict(&l, "/x/e"), PBR_VERDICT_EXCLUDE);
     pbr_pattern_list_release(&l);
 }
 
@@ -109,18 +109,18 @@ static void test_command_line_is_normalised_only_on_request_and_bad_ones_are_ref
     struct pbr_diag diag = { 0 };
 
     pbr_pattern_list_init(&l, &env);
-    CHECK_INT(pbr_excludes_add_cli(&l, pbr_span_str("a//b"), true, &warnings, NULL), PBR_OK);
-    CHECK_U64(warnings, 1);
-    CHECK_INT(pbr_excludes_add_cli(&l, pbr_span_str("c//d"), false, &warnings, NULL), PBR_OK);
-    CHECK_INT(pbr_excludes_add_cli(&l, pbr_span_str("!!lit"), true, &warnings, NULL), PBR_OK);
-    CHECK_U64(warnings, 1);
-    CHECK_SPAN(pbr_pattern_text(l.items[0]), pbr_span_str("a/b"));
-    CHECK_SPAN(pbr_pattern_text(l.items[1]), pbr_span_str("c//d"));
-    CHECK_SPAN(pbr_pattern_text(l.items[2]), pbr_span_str("!lit"));
-    CHECK(pbr_pattern_is_include(l.items[2]));
-    CHECK_INT(pbr_excludes_add_cli(&l, pbr_span_str("x[a-"), false, &warnings, &diag), PBR_E_ARG);
-    CHECK_STR(diag.rule, "CRT-082");
-    CHECK(strncmp(diag.text, "invalid exclude pattern entry: ", 31) == 0);
+    check_int(pbr_excludes_add_cli(&l, pbr_span_str("a//b"), true, &warnings, NULL), PBR_OK);
+    check_u64(warnings, 1);
+    check_int(pbr_excludes_add_cli(&l, pbr_span_str("c//d"), false, &warnings, NULL), PBR_OK);
+    check_int(pbr_excludes_add_cli(&l, pbr_span_str("!!lit"), true, &warnings, NULL), PBR_OK);
+    check_u64(warnings, 1);
+    check_span(pbr_pattern_text(l.items[0]), pbr_span_str("a/b"));
+    check_span(pbr_pattern_text(l.items[1]), pbr_span_str("c//d"));
+    check_span(pbr_pattern_text(l.items[2]), pbr_span_str("!lit"));
+    check(pbr_pattern_is_include(l.items[2]));
+    check_int(pbr_excludes_add_cli(&l, pbr_span_str("x[a-"), false, &warnings, &diag), PBR_E_ARG);
+    check_str(diag.rule, "CRT-082");
+    check(strncmp(diag.text, "invalid exclude pattern entry: ", 31) == 0);
     pbr_pattern_list_release(&l);
 }
 
@@ -138,28 +138,28 @@ static void test_text_form_and_prelude(void **state)
     pbr_buf_init(&text, &env, 1000);
     pbr_buf_init(&json, &env, 1000);
     for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++)
-        CHECK_INT(pbr_excludes_add_cli(&l, pbr_span_str(patterns[i]), false, &warnings, NULL), PBR_OK);
-    CHECK_INT(pbr_excludes_text(&l, 3, &text), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&text), pbr_span_str("*.tmp\n!keep.tmp\ndir/\n"));
-    CHECK_INT(pbr_excludes_prelude(pbr_buf_span(&text), &json, NULL), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&json), pbr_span_str("{\"exclude-patterns\":\"*.tmp\\n!keep.tmp\\ndir/\\n\"}"));
+        check_int(pbr_excludes_add_cli(&l, pbr_span_str(patterns[i]), false, &warnings, NULL), PBR_OK);
+    check_int(pbr_excludes_text(&l, 3, &text), PBR_OK);
+    check_span(pbr_buf_span(&text), pbr_span_str("*.tmp\n!keep.tmp\ndir/\n"));
+    check_int(pbr_excludes_prelude(pbr_buf_span(&text), &json, NULL), PBR_OK);
+    check_span(pbr_buf_span(&json), pbr_span_str("{\"exclude-patterns\":\"*.tmp\\n!keep.tmp\\ndir/\\n\"}"));
 
     pbr_buf_clear(&text);
     pbr_buf_clear(&json);
-    CHECK_INT(pbr_excludes_text(&l, l.nr, &text), PBR_OK);
-    CHECK(pbr_span_ends(pbr_buf_span(&text), "dir/\n/\n!a/\nq\"b\\\\\x01\xc3\xa4\n"));
-    CHECK_INT(pbr_excludes_prelude(pbr_buf_span(&text), &json, NULL), PBR_OK);
-    CHECK(pbr_span_ends(pbr_buf_span(&json), "\\n/\\n!a/\\nq\\\"b\\\\\\\\\\u0001\xc3\xa4\\n\"}"));
+    check_int(pbr_excludes_text(&l, l.nr, &text), PBR_OK);
+    check(pbr_span_ends(pbr_buf_span(&text), "dir/\n/\n!a/\nq\"b\\\\\x01\xc3\xa4\n"));
+    check_int(pbr_excludes_prelude(pbr_buf_span(&text), &json, NULL), PBR_OK);
+    check(pbr_span_ends(pbr_buf_span(&json), "\\n/\\n!a/\\nq\\\"b\\\\\\\\\\u0001\xc3\xa4\\n\"}"));
 
     static const char *const bad[] = { "\xff", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\xe4z" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         pbr_buf_clear(&json);
-        CHECK_FAIL(pbr_excludes_prelude(pbr_span_str(bad[i]), &json, diag), PBR_E_ARG, "CRT-057");
+        check_fail(pbr_excludes_prelude(pbr_span_str(bad[i]), &json, diag), PBR_E_ARG, "CRT-057");
     }
     pbr_pattern_list_release(&l);
     pbr_buf_release(&text);
     pbr_buf_release(&json);
-    CHECK_INT(w.w.live_allocs, 0);
+    check_int(w.w.live_allocs, 0);
 }
 
 /* ---- files ---- */
@@ -172,9 +172,9 @@ struct folder {
 static struct folder folder_make(void)
 {
     struct folder f = { .path = "/tmp/pbsref-excludes-XXXXXX" };
-    CHECK(mkdtemp(f.path) != NULL);
+    check(mkdtemp(f.path) != NULL);
     f.fd = open(f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CHECK(f.fd >= 0);
+    check(f.fd >= 0);
     return f;
 }
 
@@ -184,14 +184,14 @@ static void folder_remove(struct folder *f)
     (void)unlinkat(f->fd, ".pxarexclude", AT_REMOVEDIR);
     (void)unlinkat(f->fd, "other", 0);
     pbr_close(&f->fd);
-    CHECK_INT(rmdir(f->path), 0);
+    check_int(rmdir(f->path), 0);
 }
 
 static void put_file(const struct folder *f, const char *name, const char *text)
 {
     int fd = openat(f->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    CHECK(fd >= 0);
-    CHECK_INT(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    check(fd >= 0);
+    check_int(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     pbr_close(&fd);
 }
 
@@ -205,7 +205,7 @@ static int load_count(const struct folder *f, struct world *w, uint64_t *warning
     const int rc = pbr_excludes_load(&l, f->fd, pbr_span_str("sub"), warnings, diag);
     const int n = rc < 0 ? -1 : (int)l.nr;
     pbr_pattern_list_release(&l);
-    CHECK_INT(w->w.live_allocs, 0);
+    check_int(w->w.live_allocs, 0);
     return n;
 }
 
@@ -216,13 +216,13 @@ static void test_absent_plain_and_linked_files(void **state)
     uint64_t warnings;
     struct folder f = folder_make();
 
-    CHECK_INT(load_count(&f, &w, &warnings, NULL), 0);
+    check_int(load_count(&f, &w, &warnings, NULL), 0);
     put_file(&f, "other", "a\nb\n");
-    CHECK_INT(symlinkat("other", f.fd, ".pxarexclude"), 0);
-    CHECK_INT(load_count(&f, &w, &warnings, NULL), 2);
-    CHECK_INT(unlinkat(f.fd, "other", 0), 0);
-    CHECK_INT(load_count(&f, &w, &warnings, NULL), 0); /* dangling: missing */
-    CHECK_U64(warnings, 0);
+    check_int(symlinkat("other", f.fd, ".pxarexclude"), 0);
+    check_int(load_count(&f, &w, &warnings, NULL), 2);
+    check_int(unlinkat(f.fd, "other", 0), 0);
+    check_int(load_count(&f, &w, &warnings, NULL), 0); /* dangling: missing */
+    check_u64(warnings, 0);
     folder_remove(&f);
 }
 
@@ -233,17 +233,17 @@ static void test_a_directory_or_fifo_in_its_place_is_a_warning_and_does_not_bloc
     uint64_t warnings;
     struct folder f = folder_make();
 
-    CHECK_INT(mkdirat(f.fd, ".pxarexclude", 0700), 0);
-    CHECK_INT(load_count(&f, &w, &warnings, NULL), 0);
-    CHECK_U64(warnings, 1);
-    CHECK(strstr(w.log, "ignoring .pxarexclude after read error in \"sub/.pxarexclude\": Is a directory") != NULL);
-    CHECK_INT(unlinkat(f.fd, ".pxarexclude", AT_REMOVEDIR), 0);
+    check_int(mkdirat(f.fd, ".pxarexclude", 0700), 0);
+    check_int(load_count(&f, &w, &warnings, NULL), 0);
+    check_u64(warnings, 1);
+    check(strstr(w.log, "ignoring .pxarexclude after read error in \"sub/.pxarexclude\": Is a directory") != NULL);
+    check_int(unlinkat(f.fd, ".pxarexclude", AT_REMOVEDIR), 0);
 
-    CHECK_INT(mkfifoat(f.fd, ".pxarexclude", 0600), 0);
+    check_int(mkfifoat(f.fd, ".pxarexclude", 0600), 0);
     alarm(10); /* a blocking open would never come back */
-    CHECK_INT(load_count(&f, &w, &warnings, NULL), 0);
+    check_int(load_count(&f, &w, &warnings, NULL), 0);
     alarm(0);
-    CHECK_U64(warnings, 1);
+    check_u64(warnings, 1);
     folder_remove(&f);
 }
 
@@ -258,10 +258,10 @@ static void test_a_socket_in_its_place_is_fatal(void **state)
     int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/.pxarexclude", f.path);
-    CHECK_INT(bind(s, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+    check_int(bind(s, (const struct sockaddr *)&addr, sizeof(addr)), 0);
     pbr_close(&s);
-    CHECK_INT(load_count(&f, &w, &warnings, &diag), -1);
-    CHECK_INT(diag.os_errno, ENXIO);
+    check_int(load_count(&f, &w, &warnings, &diag), -1);
+    check_int(diag.os_errno, ENXIO);
     folder_remove(&f);
 }
 
@@ -273,17 +273,17 @@ static void test_an_unreadable_file_is_a_warning(void **state)
     struct folder f = folder_make();
 
     put_file(&f, ".pxarexclude", "a\n");
-    CHECK_INT(fchmodat(f.fd, ".pxarexclude", 0, 0), 0);
+    check_int(fchmodat(f.fd, ".pxarexclude", 0, 0), 0);
     const bool root = geteuid() == 0;
     if (root)
-        CHECK_INT(seteuid(65534), 0);
+        check_int(seteuid(65534), 0);
     const int n = load_count(&f, &w, &warnings, NULL);
     if (root)
-        CHECK_INT(seteuid(0), 0);
+        check_int(seteuid(0), 0);
     folder_remove(&f);
-    CHECK_INT(n, 0);
-    CHECK_U64(warnings, 1);
-    CHECK(strstr(w.log, "failed to open file: \".pxarexclude\": access denied") != NULL);
+    check_int(n, 0);
+    check_u64(warnings, 1);
+    check(strstr(w.log, "failed to open file: \".pxarexclude\": access denied") != NULL);
 }
 
 int main(void)

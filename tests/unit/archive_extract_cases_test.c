@@ -137,7 +137,7 @@ static void check_content(const char *dir, json_t *node, const char *name, const
     if (content) {
         char *text = get_file(dir, name);
         assert_non_null(text);
-        CHECK_STR(text, content);
+        check_str(text, content);
         free(text);
     }
     if (link_target) {
@@ -148,16 +148,16 @@ static void check_content(const char *dir, json_t *node, const char *name, const
         const bool leads_out = strncmp(link_target, "OUTSIDE", 7) == 0;
         assert_true(asprintf(&want, "%s%s", leads_out ? outside : "",
                              link_target + (leads_out ? 7 : 0)) > 0);
-        CHECK_STR(got, want);
+        check_str(got, want);
         free(want);
         free(path);
     }
     json_t *mtime = json_object_get(node, "mtime_ns");
     const int64_t got = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
     if (json_is_integer(mtime))
-        CHECK_U64((uint64_t)got, (uint64_t)json_integer_value(mtime));
+        check_u64((uint64_t)got, (uint64_t)json_integer_value(mtime));
     else if (mtime)
-        CHECK(st->st_mtim.tv_sec > 1700086400); /* "now" */
+        check(st->st_mtim.tv_sec > 1700086400); /* "now" */
 }
 
 static void check_node(const char *dir, json_t *node, const char *outside)
@@ -168,18 +168,18 @@ static void check_node(const char *dir, json_t *node, const char *outside)
         print_error("%s is missing\n", name);
         fail();
     }
-    CHECK_STR(type_of(st.st_mode), want_text(node, "type"));
+    check_str(type_of(st.st_mode), want_text(node, "type"));
     char mode[16];
     (void)snprintf(mode, sizeof(mode), "0o%o", st.st_mode & 07777);
-    CHECK_STR(mode, want_text(node, "mode"));
-    CHECK_INT(st.st_uid, json_integer_value(json_object_get(node, "uid")));
-    CHECK_INT(st.st_gid, json_integer_value(json_object_get(node, "gid")));
+    check_str(mode, want_text(node, "mode"));
+    check_int(st.st_uid, json_integer_value(json_object_get(node, "uid")));
+    check_int(st.st_gid, json_integer_value(json_object_get(node, "gid")));
     const char *link_of = want_text(node, "link_of");
     if (link_of) {
-        CHECK(stat_in(dir, link_of, &other));
-        CHECK(st.st_ino == other.st_ino);
+        check(stat_in(dir, link_of, &other));
+        check(st.st_ino == other.st_ino);
     } else if (S_ISREG(st.st_mode)) {
-        CHECK_INT(st.st_nlink, 1);
+        check_int(st.st_nlink, 1);
     }
     check_content(dir, node, name, &st, outside);
 }
@@ -211,7 +211,7 @@ static void check_tree(const char *dir, json_t *nodes, const char *outside)
     size_t i;
     json_t *node;
     json_array_foreach(nodes, i, node) check_node(dir, node, outside);
-    CHECK_INT(count_below(dir), json_array_size(nodes));
+    check_int(count_below(dir), json_array_size(nodes));
 }
 
 /* ---- one row ---- */
@@ -290,7 +290,7 @@ static void check_printed(json_t *printed, const struct outcome *o)
         line += len + (line[len] == '\n');
     }
     if (i < PRINTED_MAX)
-        CHECK_STR(line, "");
+        check_str(line, "");
 }
 
 static json_t *find_row(json_t *rows, const char *before)
@@ -311,7 +311,7 @@ static void check_row(const struct run *r, json_t *rows, const struct outcome *o
     json_t *fresh = find_row(rows, "missing");
     json_t *exit_status = json_object_get(r->row, "exit");
     if (instead == AS_ORIGINAL) {
-        CHECK_INT(o->rc == PBR_OK ? 0 : 255, json_integer_value(exit_status));
+        check_int(o->rc == PBR_OK ? 0 : 255, json_integer_value(exit_status));
         check_tree(r->target, json_object_get(r->row, "after"), r->outside);
         check_tree(r->outside, json_object_get(r->row, "outside"), r->outside);
         check_printed(json_object_get(r->row, "printed"), o);
@@ -319,13 +319,13 @@ static void check_row(const struct run *r, json_t *rows, const struct outcome *o
     }
     check_tree(r->outside, json_object_get(plain, "outside"), r->outside);
     if (instead == REPLACED) {
-        CHECK_INT(o->rc, PBR_OK);
+        check_int(o->rc, PBR_OK);
         check_tree(r->target, json_object_get(fresh, "after"), r->outside);
     } else if (r->opts.strict) {
-        CHECK_STR(o->diag.rule, "EXT-035");
+        check_str(o->diag.rule, "EXT-035");
     } else {
-        CHECK_INT(o->rc, PBR_E_PARTIAL);
-        CHECK_STR(o->last_rule, "EXT-035");
+        check_int(o->rc, PBR_E_PARTIAL);
+        check_str(o->last_rule, "EXT-035");
         check_tree(r->target, json_object_get(plain, "after"), r->outside);
     }
 }
@@ -445,9 +445,9 @@ static void test_extractions_end_as_the_original_ones_but_for_named_deviations(v
         same += instead_of(row) == AS_ORIGINAL;
         differing += instead_of(row) != AS_ORIGINAL;
     }
-    CHECK_INT(usage, 7);
-    CHECK_INT(differing, 15);
-    CHECK_INT(same, 177 - 7 - 15);
+    check_int(usage, 7);
+    check_int(differing, 15);
+    check_int(same, 177 - 7 - 15);
     test_unload(archive);
     json_decref(all);
 }

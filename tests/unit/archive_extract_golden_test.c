@@ -41,8 +41,8 @@ static void extract_golden(const char *name, const char *dir, size_t step)
     extract_to(&o, meta, payload, &target, (struct pbr_extract_opts){ 0 }, step);
     if (o.rc != PBR_OK)
         print_error("%s: %s\n%s", name, o.diag.text, o.said);
-    CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(o.errors, 0);
+    check_int(o.rc, PBR_OK);
+    check_int(o.errors, 0);
     pbr_target_close(&target);
     test_unload(meta);
     if (split)
@@ -89,10 +89,10 @@ static void compare_all(size_t step)
     assert_int_equal(mkdir(extracted, 0755), 0);
     assert_int_equal(mkdir(trees, 0755), 0);
     const unsigned nr = extract_all(extracted, step);
-    CHECK(nr >= 80);
+    check(nr >= 80);
     const char *const argv[] = { "/usr/bin/python3", "tests/unit/golden_extract_compare.py",
                                  extracted, trees, NULL };
-    CHECK_INT(run_program(argv), 0);
+    check_int(run_program(argv), 0);
     free(extracted);
     free(trees);
     scratch_remove(&s);
@@ -117,7 +117,7 @@ static void test_the_result_does_not_depend_on_how_the_input_arrives(void **stat
 static uint64_t allocated(const char *dir, const char *name)
 {
     struct stat st;
-    CHECK(stat_in(dir, name, &st));
+    check(stat_in(dir, name, &st));
     return (uint64_t)st.st_blocks * 512;
 }
 
@@ -150,16 +150,16 @@ static void test_zero_blocks_are_not_written(void **state)
         const struct pbr_target target = faulty_target(&f, fs);
         extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target,
                    (struct pbr_extract_opts){ 0 }, steps[i]);
-        CHECK_INT(o.rc, PBR_OK);
-        CHECK_U64(o.stats.bytes, sizeof(content) + 70000 + 8192);
-        CHECK(stat_in(s.path, "mixed", &st));
-        CHECK_INT(st.st_size, sizeof(content));
-        CHECK(allocated(s.path, "mixed") <= 4 * 4096);
-        CHECK(allocated(s.path, "zeros") == 0);
-        CHECK_INT(allocated(s.path, "aligned"), 8192);
+        check_int(o.rc, PBR_OK);
+        check_u64(o.stats.bytes, sizeof(content) + 70000 + 8192);
+        check(stat_in(s.path, "mixed", &st));
+        check_int(st.st_size, sizeof(content));
+        check(allocated(s.path, "mixed") <= 4 * 4096);
+        check(allocated(s.path, "zeros") == 0);
+        check_int(allocated(s.path, "aligned"), 8192);
         char *path = scratch_path(&s, "mixed");
         const struct pbr_span got = test_load(path);
-        CHECK_SPAN(got, pbr_span(content, sizeof(content)));
+        check_span(got, pbr_span(content, sizeof(content)));
         test_unload(got);
         free(path);
         pbr_target_close(&fs);

@@ -10,18 +10,18 @@
 #include "extract_util.h"
 #include "format/pattern.h"
 
-static void check_text(const char *dir, const char *name, const char *want)
+static void verify_text(const char *dir, const char *name, const char *want)
 {
     char *text = get_file(dir, name);
     assert_non_null(text);
-    CHECK_STR(text, want);
+    check_str(text, want);
     free(text);
 }
 
 static unsigned mode_of(const char *dir, const char *name)
 {
     struct stat st;
-    CHECK(stat_in(dir, name, &st));
+    check(stat_in(dir, name, &st));
     return st.st_mode & 07777;
 }
 
@@ -51,22 +51,22 @@ static void test_a_directory_without_write_permission_is_filled(void **state)
     struct stat st;
     mixed_archive(&a);
     extract_dir(&o, pbr_buf_span(&a.out), target, (struct pbr_extract_opts){ 0 });
-    CHECK_INT(o.rc, PBR_OK);
-    check_text(target, "closed/inside", "text");
-    CHECK_INT(mode_of(target, "closed"), 0555);
-    CHECK_INT(mode_of(target, "closed/inside"), 0640);
-    CHECK_INT(mode_of(target, "fifo"), 0622);
-    CHECK_INT(mode_of(target, "sock"), 0700);
-    CHECK_INT(mode_of(target, "."), 0711); /* the root's metadata [EXT-014] */
-    CHECK(stat_in(target, ".", &st));
-    CHECK_INT(st.st_mtim.tv_sec, 1700000000);
-    CHECK_INT(st.st_mtim.tv_nsec, 5);
-    CHECK_INT(o.stats.entries, 5);
-    CHECK_INT(o.stats.dirs, 2);
-    CHECK_INT(o.stats.files, 1);
-    CHECK_INT(o.stats.specials, 2);
-    CHECK_INT(o.stats.bytes, 4);
-    CHECK_INT(o.progress_calls, 4);
+    check_int(o.rc, PBR_OK);
+    verify_text(target, "closed/inside", "text");
+    check_int(mode_of(target, "closed"), 0555);
+    check_int(mode_of(target, "closed/inside"), 0640);
+    check_int(mode_of(target, "fifo"), 0622);
+    check_int(mode_of(target, "sock"), 0700);
+    check_int(mode_of(target, "."), 0711); /* the root's metadata [EXT-014] */
+    check(stat_in(target, ".", &st));
+    check_int(st.st_mtim.tv_sec, 1700000000);
+    check_int(st.st_mtim.tv_nsec, 5);
+    check_int(o.stats.entries, 5);
+    check_int(o.stats.dirs, 2);
+    check_int(o.stats.files, 1);
+    check_int(o.stats.specials, 2);
+    check_int(o.stats.bytes, 4);
+    check_int(o.progress_calls, 4);
     char *closed = scratch_path(&s, "new/parent/target/closed");
     assert_int_equal(chmod(closed, 0755), 0);
     free(closed);
@@ -85,19 +85,19 @@ static void test_the_target_is_created_with_its_parents(void **state)
     struct pbr_diag diag = { 0 };
     char *target = scratch_path(&s, "a//b/c/");
     const mode_t mask = umask(022);
-    CHECK_INT(pbr_target_fs_open(&env, target, &t, NULL), PBR_OK);
+    check_int(pbr_target_fs_open(&env, target, &t, NULL), PBR_OK);
     pbr_target_close(&t);
-    CHECK_INT(mode_of(s.path, "a"), 0755);
-    CHECK_INT(mode_of(s.path, "a/b"), 0755);
-    CHECK_INT(mode_of(s.path, "a/b/c"), 0700);
-    CHECK_INT(pbr_target_fs_open(&env, target, &t, NULL), PBR_OK); /* there already */
+    check_int(mode_of(s.path, "a"), 0755);
+    check_int(mode_of(s.path, "a/b"), 0755);
+    check_int(mode_of(s.path, "a/b/c"), 0700);
+    check_int(pbr_target_fs_open(&env, target, &t, NULL), PBR_OK); /* there already */
     pbr_target_close(&t);
     umask(mask);
     free(target);
     put_file(s.path, "file", "x");
     target = scratch_path(&s, "file/under");
-    CHECK_INT(pbr_target_fs_open(&env, target, &t, &diag), PBR_E_IO);
-    CHECK_INT(diag.os_errno, ENOTDIR);
+    check_int(pbr_target_fs_open(&env, target, &t, &diag), PBR_E_IO);
+    check_int(diag.os_errno, ENOTDIR);
     free(target);
     scratch_remove(&s);
 }
@@ -113,11 +113,11 @@ static void test_without_permissions_umask_and_creation_modes_stay(void **state)
     extract_dir(&o, pbr_buf_span(&a.out), s.path,
                 (struct pbr_extract_opts){ .without = PBR_FEATURE_PERMISSIONS });
     umask(mask);
-    CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(mode_of(s.path, "closed"), 0550); /* as if created with 0555 [EXT-040] */
-    CHECK_INT(mode_of(s.path, "closed/inside"), 0600);
-    CHECK_INT(mode_of(s.path, "fifo"), 0600);
-    CHECK_INT(mode_of(s.path, "."), 0700);
+    check_int(o.rc, PBR_OK);
+    check_int(mode_of(s.path, "closed"), 0550); /* as if created with 0555 [EXT-040] */
+    check_int(mode_of(s.path, "closed/inside"), 0600);
+    check_int(mode_of(s.path, "fifo"), 0600);
+    check_int(mode_of(s.path, "."), 0700);
     char *closed = scratch_path(&s, "closed");
     assert_int_equal(chmod(closed, 0755), 0);
     free(closed);
@@ -135,9 +135,9 @@ static void test_kinds_that_are_switched_off_are_passed_over(void **state)
     mixed_archive(&a);
     extract_dir(&o, pbr_buf_span(&a.out), s.path,
                 (struct pbr_extract_opts){ .without = PBR_FEATURE_FIFOS | PBR_FEATURE_SOCKETS });
-    CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(o.stats.skipped, 2);
-    CHECK(!stat_in(s.path, "fifo", &st) && !stat_in(s.path, "sock", &st));
+    check_int(o.rc, PBR_OK);
+    check_int(o.stats.skipped, 2);
+    check(!stat_in(s.path, "fifo", &st) && !stat_in(s.path, "sock", &st));
     char *closed = scratch_path(&s, "closed");
     assert_int_equal(chmod(closed, 0755), 0);
     free(closed);
@@ -167,16 +167,16 @@ static void test_errors_of_devices_can_be_ignored(void **state)
     put_file(s.path, "dev", "in the way");
     device_archive(&a, PBR_MODE_CHAR | 0666);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ .strict = true });
-    CHECK_INT(o.rc, PBR_E_IO);
-    CHECK_STR(
+    check_int(o.rc, PBR_E_IO);
+    check_str(
         o.diag.text,
         "encountered unexpected error during extraction: error at entry \"dev\": failed to extract "
         "device: failed to create device node: File exists (os error 17)");
     extract_dir(&o, pbr_buf_span(&a.out), s.path,
                 (struct pbr_extract_opts){ .strict = true, .ignore_device_errors = true });
-    CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(o.notes, 0);
-    check_text(s.path, "dev", "in the way");
+    check_int(o.rc, PBR_OK);
+    check_int(o.notes, 0);
+    verify_text(s.path, "dev", "in the way");
     arch_release(&a);
     scratch_remove(&s);
 }
@@ -190,8 +190,8 @@ static void test_a_device_that_is_none_makes_nothing(void **state)
     struct stat st;
     device_archive(&a, PBR_MODE_REG | 04755);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ 0 });
-    CHECK(o.rc == PBR_E_PARTIAL || o.rc == PBR_E_FORMAT);
-    CHECK(!stat_in(s.path, "dev", &st));
+    check(o.rc == PBR_E_PARTIAL || o.rc == PBR_E_FORMAT);
+    check(!stat_in(s.path, "dev", &st));
     arch_release(&a);
     scratch_remove(&s);
 }
@@ -234,18 +234,18 @@ static void test_what_is_not_permitted_costs_only_itself(void **state)
     const struct pbr_target limited = { &ops, target.ctx, target.root };
     extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &limited,
                (struct pbr_extract_opts){ 0 }, 0);
-    CHECK_INT(o.rc, PBR_E_PARTIAL);
-    CHECK_INT(o.stats.failed,
+    check_int(o.rc, PBR_E_PARTIAL);
+    check_int(o.stats.failed,
               5); /* fifo, socket; owners of file, directory, root: once per entry */
-    CHECK_INT(o.errors, 5);
-    CHECK(strstr(o.said,
+    check_int(o.errors, 5);
+    check(strstr(o.said,
                  "failed to leave directory\n    2: failed to set ownership\n    3: EPERM: ") !=
           NULL);
-    check_text(s.path, "closed/inside", "text");
-    CHECK_INT(mode_of(s.path, "closed"), 0555);
-    CHECK_INT(mode_of(s.path, "closed/inside"), 0640);
-    CHECK(stat_in(s.path, "closed", &st));
-    CHECK_INT(st.st_mtim.tv_sec, 1700000000);
+    verify_text(s.path, "closed/inside", "text");
+    check_int(mode_of(s.path, "closed"), 0555);
+    check_int(mode_of(s.path, "closed/inside"), 0640);
+    check(stat_in(s.path, "closed", &st));
+    check_int(st.st_mtim.tv_sec, 1700000000);
     char *closed = scratch_path(&s, "closed");
     assert_int_equal(chmod(closed, 0755), 0);
     free(closed);
@@ -266,13 +266,13 @@ static void test_every_name_is_quoted_in_messages(void **state)
     arch_text(&a, "a\n\x1b\"\xff", "2");
     arch_end(&a);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ 0 });
-    CHECK_INT(o.rc, PBR_E_PARTIAL);
-    CHECK_STR(o.said, "error at \"/a\\n\\u{1b}\\\"\\xFF\"\nCaused by:\n"
+    check_int(o.rc, PBR_E_PARTIAL);
+    check_str(o.said, "error at \"/a\\n\\u{1b}\\\"\\xFF\"\nCaused by:\n"
                       "    0: error at entry \"a\\n\\u{1b}\\\"\\xFF\"\n"
                       "    1: failed to extract file\n"
                       "    2: failed to create file \"a\\n\\u{1b}\\\"\\xFF\"\n"
                       "    3: EEXIST: File exists\n");
-    CHECK_STR(o.diag.text, "there were errors: 1 of 3 entries");
+    check_str(o.diag.text, "there were errors: 1 of 3 entries");
     arch_release(&a);
     scratch_remove(&s);
 }
@@ -298,8 +298,8 @@ static void test_progress_can_cancel(void **state)
         assert_int_equal(pbr_target_fs_open(&env, s.path, &target, NULL), PBR_OK);
         extract_to(&o, pbr_buf_span(&a.out), pbr_span(NULL, 0), &target,
                    (struct pbr_extract_opts){ 0 }, 65536);
-        CHECK_INT(o.rc, PBR_E_CANCELED);
-        CHECK_STR(o.incomplete, at > 1 ? "/large" : "");
+        check_int(o.rc, PBR_E_CANCELED);
+        check_str(o.incomplete, at > 1 ? "/large" : "");
         pbr_target_close(&target);
         scratch_remove(&s);
     }
@@ -318,9 +318,9 @@ static void test_the_prelude_is_handed_out_once(void **state)
     arch_root(&a);
     arch_end(&a);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ 0 });
-    CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(o.prelude_calls, 1);
-    CHECK(o.prelude.ptr == NULL); /* there is none [EXT-101] */
+    check_int(o.rc, PBR_OK);
+    check_int(o.prelude_calls, 1);
+    check(o.prelude.ptr == NULL); /* there is none [EXT-101] */
     for (size_t len = 0; len <= 5; len += 5) {
         arch_release(&a);
         arch_init(&a);
@@ -329,10 +329,10 @@ static void test_the_prelude_is_handed_out_once(void **state)
         arch_root(&a);
         arch_end(&a);
         extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ 0 });
-        CHECK_INT(o.rc, PBR_OK);
-        CHECK_INT(o.prelude_calls, 1);
-        CHECK(o.prelude.ptr != NULL);
-        CHECK_INT(o.prelude.len, len);
+        check_int(o.rc, PBR_OK);
+        check_int(o.prelude_calls, 1);
+        check(o.prelude.ptr != NULL);
+        check_int(o.prelude.len, len);
     }
     arch_release(&a);
     scratch_remove(&s);
@@ -344,12 +344,12 @@ static void test_a_prelude_file_is_created_exclusively_unless_overwriting(void *
     const struct scratch s = scratch_make();
     struct pbr_diag diag = { 0 };
     char *path = scratch_path(&s, "prelude");
-    CHECK_INT(pbr_extract_prelude_to_file(path, false, pbr_span_str("a long first text"), &diag),
+    check_int(pbr_extract_prelude_to_file(path, false, pbr_span_str("a long first text"), &diag),
               PBR_OK);
-    CHECK_INT(pbr_extract_prelude_to_file(path, false, pbr_span_str("second"), &diag), PBR_E_EXIST);
-    check_text(s.path, "prelude", "a long first text");
-    CHECK_INT(pbr_extract_prelude_to_file(path, true, pbr_span_str("third"), NULL), PBR_OK);
-    check_text(s.path, "prelude", "third");
+    check_int(pbr_extract_prelude_to_file(path, false, pbr_span_str("second"), &diag), PBR_E_EXIST);
+    verify_text(s.path, "prelude", "a long first text");
+    check_int(pbr_extract_prelude_to_file(path, true, pbr_span_str("third"), NULL), PBR_OK);
+    verify_text(s.path, "prelude", "third");
     free(path);
     scratch_remove(&s);
 }
@@ -384,11 +384,11 @@ static void test_a_payload_header_that_does_not_fit_costs_one_file(void **state)
     assert_int_equal(pbr_target_fs_open(&env, s.path, &target, NULL), PBR_OK);
     extract_to(&o, pbr_buf_span(&a.out), pbr_buf_span(&p.out), &target,
                (struct pbr_extract_opts){ 0 }, 0);
-    CHECK_INT(o.rc, PBR_E_PARTIAL);
-    CHECK_STR(o.incomplete, "/a");
-    CHECK_STR(o.last_rule, "PXAR-243");
-    check_text(s.path, "b", "fine");
-    CHECK_INT(mode_of(s.path, "a"), 0600); /* no metadata on what is not whole [EXT-045] */
+    check_int(o.rc, PBR_E_PARTIAL);
+    check_str(o.incomplete, "/a");
+    check_str(o.last_rule, "PXAR-243");
+    verify_text(s.path, "b", "fine");
+    check_int(mode_of(s.path, "a"), 0600); /* no metadata on what is not whole [EXT-045] */
     pbr_target_close(&target);
     arch_release(&a);
     arch_release(&p);
@@ -407,7 +407,7 @@ static void test_trailing_bytes_after_the_root_are_ignored(void **state)
     arch_end(&a);
     assert_int_equal(pbr_buf_append(&a.out, pbr_span_str("trailing")), PBR_OK);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ 0 });
-    CHECK_INT(o.rc, PBR_OK);
+    check_int(o.rc, PBR_OK);
     arch_release(&a);
     scratch_remove(&s);
 }
@@ -442,17 +442,17 @@ static void pattern_case(const char *const *patterns, const char *want)
         assert_int_equal(pbr_pattern_list_add(&list, pbr_span_str(*patterns), true, false, NULL),
                          PBR_OK);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ .patterns = &list });
-    CHECK_INT(o.rc, PBR_OK);
+    check_int(o.rc, PBR_OK);
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         struct stat st;
         if (!stat_in(s.path, paths[i], &st))
             continue;
         (void)snprintf(found + strlen(found), sizeof(found) - strlen(found), " %s", paths[i]);
-        CHECK_INT(st.st_mtim.tv_sec,
+        check_int(st.st_mtim.tv_sec,
                   1700000000); /* directories made on demand get their metadata too [EXT-026] */
-        CHECK_INT(st.st_mode & 07777, S_ISDIR(st.st_mode) ? 0750 : 0640);
+        check_int(st.st_mode & 07777, S_ISDIR(st.st_mode) ? 0750 : 0640);
     }
-    CHECK_STR(found, want);
+    check_str(found, want);
     pbr_pattern_list_release(&list);
     arch_release(&a);
     scratch_remove(&s);
@@ -490,8 +490,8 @@ static void test_missing_group_obj_is_a_warning(void **state)
     arch_item(&a, PBR_PXAR_PAYLOAD, "x", 1);
     arch_end(&a);
     extract_dir(&o, pbr_buf_span(&a.out), s.path, (struct pbr_extract_opts){ 0 });
-    CHECK_INT(o.warnings, 1);
-    CHECK_STR(o.said, "\"/f\": Missing GROUP_OBJ entry in ACL, resetting to value of MASK\n");
+    check_int(o.warnings, 1);
+    check_str(o.said, "\"/f\": Missing GROUP_OBJ entry in ACL, resetting to value of MASK\n");
     arch_release(&a);
     scratch_remove(&s);
 }
@@ -521,9 +521,9 @@ static void test_special_files_get_their_acls(void **state)
         scratch_remove(&s);
         SKIP("the file system of the scratch directory has no ACLs");
     }
-    CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(lgetxattr(path, "system.posix_acl_access", got, sizeof(got)), 4 + 5 * 8);
-    CHECK_INT(mode_of(s.path, "p"), 0664);
+    check_int(o.rc, PBR_OK);
+    check_int(lgetxattr(path, "system.posix_acl_access", got, sizeof(got)), 4 + 5 * 8);
+    check_int(mode_of(s.path, "p"), 0664);
     free(path);
     arch_release(&a);
     scratch_remove(&s);

@@ -11,7 +11,7 @@ static struct pbr_span listing(const struct pbr_env *env, const struct pxar_pair
     struct pxar_streams s;
     struct pbr_reader *r = open_reader(env, &s, p, 0, NULL);
     struct pbr_sink sink = pbr_sink_buf(out);
-    CHECK_INT(pbr_list(env, r, &opts, &sink, NULL), PBR_OK);
+    check_int(pbr_list(env, r, &opts, &sink, NULL), PBR_OK);
     pbr_reader_free(r);
     return pbr_buf_span(out);
 }
@@ -27,9 +27,9 @@ static void check_golden(const char *path, const struct pxar_pair *p)
     snprintf(list, sizeof(list), "%.*s.list", (int)(strlen(path) - 5), path);
     const struct pbr_span want = test_load(list);
     pbr_buf_init(&out, &env, 1 << 24);
-    CHECK_SPAN(listing(&env, p, true, false, &out), want);
+    check_span(listing(&env, p, true, false, &out), want);
     pbr_buf_release(&out);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
     test_unload(want);
 }
 
@@ -48,7 +48,7 @@ static void test_short_form_is_the_quoted_path(void **state)
     struct pbr_buf out;
     pbr_buf_init(&out, &env, 1 << 20);
     listing(&env, &p, false, false, &out);
-    CHECK_STR(pbr_buf_cstr(&out), "\"/\"\n\"/a\"\n\"/a/first\"\n\"/a/second\"\n\"/m\"\n\"/z\"\n\"/z/alone\"\n"
+    check_str(pbr_buf_cstr(&out), "\"/\"\n\"/a\"\n\"/a/first\"\n\"/a/second\"\n\"/m\"\n\"/z\"\n\"/z/alone\"\n"
                                   "\"/z/empty\"\n\"/z/empty-too\"\n\"/z/last\"\n");
     pbr_buf_release(&out);
     unload_pair(&p);
@@ -63,9 +63,9 @@ static void test_split_archives_show_payload_offsets(void **state)
     struct pbr_buf out;
     pbr_buf_init(&out, &env, 1 << 20);
     listing(&env, &p, true, false, &out);
-    CHECK(strstr(pbr_buf_cstr(&out), "     5000 \"/a/first\" 16\n") != NULL ||
+    check(strstr(pbr_buf_cstr(&out), "     5000 \"/a/first\" 16\n") != NULL ||
           strstr(pbr_buf_cstr(&out), " 5000 \"/a/first\" 16\n") != NULL);
-    CHECK(strstr(pbr_buf_cstr(&out), "L---------   0/0           1970-01-01 00:00:00        0 \"/m\" -> \"a/first\"\n"));
+    check(strstr(pbr_buf_cstr(&out), "L---------   0/0           1970-01-01 00:00:00        0 \"/m\" -> \"a/first\"\n"));
     pbr_buf_release(&out);
     unload_pair(&p);
 }
@@ -88,8 +88,8 @@ static void test_special_bits_show_in_the_mode(void **state)
         const struct pbr_list_opts opts = { .long_form = true };
         struct pbr_buf out;
         pbr_buf_init(&out, &env, 1000);
-        CHECK_INT(pbr_list_line(&e, pbr_span_str("/x"), &opts, &out), PBR_OK);
-        CHECK_INT(strncmp(pbr_buf_cstr(&out), cases[i].want, 12), 0);
+        check_int(pbr_list_line(&e, pbr_span_str("/x"), &opts, &out), PBR_OK);
+        check_int(strncmp(pbr_buf_cstr(&out), cases[i].want, 12), 0);
         pbr_buf_release(&out);
     }
 }
@@ -107,7 +107,7 @@ static void test_references_without_payload_stream_are_refused(void **state)
     const struct pbr_list_opts opts = { 0 };
     pbr_buf_init(&out, &env, 1 << 20);
     struct pbr_sink sink = pbr_sink_buf(&out);
-    CHECK_FAIL(pbr_list(&env, r, &opts, &sink, diag), PBR_E_FORMAT, "EXT-142");
+    check_fail(pbr_list(&env, r, &opts, &sink, diag), PBR_E_FORMAT, "EXT-142");
     pbr_reader_free(r);
     pbr_buf_release(&out);
     unload_pair(&p);
@@ -118,7 +118,7 @@ static char logged[4096];
 static void keep_log(void *ctx, enum pbr_log_level level, const char *line)
 {
     (void)ctx;
-    CHECK_INT(level, PBR_LOG_DEBUG);
+    check_int(level, PBR_LOG_DEBUG);
     const size_t len = strlen(logged);
     snprintf(logged + len, sizeof(logged) - len, "%s\n", line);
 }
@@ -134,7 +134,7 @@ static void test_notes_go_to_the_log(void **state)
     logged[0] = 0;
     pbr_buf_init(&out, &env, 1 << 20);
     listing(&env, &p, false, true, &out);
-    CHECK_INT(strncmp(logged, "pxar format version 2\nprelude of size ", 38), 0);
+    check_int(strncmp(logged, "pxar format version 2\nprelude of size ", 38), 0);
     pbr_buf_release(&out);
     unload_pair(&p);
 }

@@ -15,15 +15,15 @@
 
 static void append(struct pbr_buf *b, struct pbr_span in)
 {
-    CHECK_INT(pbr_buf_append(b, in), PBR_OK);
+    check_int(pbr_buf_append(b, in), PBR_OK);
 }
 
 static void append_hex(struct pbr_buf *b, const char *hex)
 {
     uint8_t *p;
     const size_t n = strlen(hex) / 2;
-    CHECK_INT(pbr_buf_reserve(b, n, &p), PBR_OK);
-    CHECK(pbr_parse_hex(pbr_span_str(hex), p, n));
+    check_int(pbr_buf_reserve(b, n, &p), PBR_OK);
+    check(pbr_parse_hex(pbr_span_str(hex), p, n));
     b->len += n;
 }
 
@@ -101,8 +101,8 @@ static const char *run_verify(const struct pbr_env *env, const struct pxar_pair 
     struct pbr_stream archive = pbr_stream_mem(&archive_mem), payload = pbr_stream_mem(&payload_mem);
     const struct pbr_verify_opts opts = { .contents = true, .report = keep_first, .ctx = &rule };
     struct pbr_verify_result res;
-    CHECK_INT(pbr_verify(env, &archive, p->split ? &payload : NULL, &opts, &res, NULL), PBR_OK);
-    CHECK_INT(res.errors > 0, rule != NULL);
+    check_int(pbr_verify(env, &archive, p->split ? &payload : NULL, &opts, &res, NULL), PBR_OK);
+    check_int(res.errors > 0, rule != NULL);
     return rule;
 }
 
@@ -146,10 +146,10 @@ static void check_list_output(const json_t *c, struct pbr_span out)
     char hex[2 * PBR_DIGEST_LEN + 1];
     const char *want = json_string_value(json_object_get(c, "list_sha256"));
     assert_non_null(want);
-    CHECK_INT(pbr_sha256(out, pbr_span(NULL, 0), digest), PBR_OK);
+    check_int(pbr_sha256(out, pbr_span(NULL, 0), digest), PBR_OK);
     pbr_format_hex(digest, sizeof(digest), hex);
-    CHECK(strlen(want) >= 16); /* the front of the digest is kept */
-    CHECK_INT(strncmp(hex, want, strlen(want)), 0);
+    check(strlen(want) >= 16); /* the front of the digest is kept */
+    check_int(strncmp(hex, want, strlen(want)), 0);
 }
 
 static struct {
@@ -176,9 +176,9 @@ static void check_case(const struct pbr_env *env, const json_t *c, const struct 
     const struct verdict list = run_list(env, &p, &out);
     const char *verify = run_verify(env, &p);
     if (list.rc < 0)
-        CHECK(list.rule[0] != 0);
+        check(list.rule[0] != 0);
     if (!listed)
-        CHECK(list.rc < 0);
+        check(list.rc < 0);
     if (!extracted || list.rc < 0)
         assert_non_null(verify);
     if (listed && list.rc < 0)
@@ -204,7 +204,7 @@ static void test_whatever_the_original_rejects_is_rejected(void **state)
     json_t *doc = json_load_file("testdata/golden/malformed.json", 0, &error);
     assert_non_null(doc);
     const json_t *cases = json_object_get(doc, "cases");
-    CHECK(json_array_size(cases) > 2000);
+    check(json_array_size(cases) > 2000);
     for (size_t i = 0; i < json_array_size(cases); i++) {
         const json_t *c = json_array_get(cases, i);
         char path[256];
@@ -216,20 +216,20 @@ static void test_whatever_the_original_rejects_is_rejected(void **state)
         unload_pair(&base);
     }
     json_decref(doc);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 
     printf("verify rejects %u, accepts %u; equal listings %u; original accepts, verify rejects: %u\n",
            totals.rejected, totals.accepted, totals.equal_lists, totals.stricter_verify);
-    CHECK_U64(totals.accepted, 40); /* valid values: another permission bit, another attribute value */
-    CHECK_U64(totals.equal_lists, 597);
-    CHECK_U64(totals.stricter_verify, 517);
+    check_u64(totals.accepted, 40); /* valid values: another permission bit, another attribute value */
+    check_u64(totals.equal_lists, 597);
+    check_u64(totals.stricter_verify, 517);
     const size_t n = sizeof(STRICTER_READING) / sizeof(STRICTER_READING[0]);
     for (size_t i = 0; i < 32 && totals.reading[i].rule; i++) {
         printf("reading stricter: %s %u\n", totals.reading[i].rule, totals.reading[i].nr);
-        CHECK_U64(totals.reading[i].nr, nr_of(STRICTER_READING, n, totals.reading[i].rule));
+        check_u64(totals.reading[i].nr, nr_of(STRICTER_READING, n, totals.reading[i].rule));
     }
     for (size_t i = 0; i < n; i++)
-        CHECK_U64(nr_of(totals.reading, 32, STRICTER_READING[i].rule), STRICTER_READING[i].nr);
+        check_u64(nr_of(totals.reading, 32, STRICTER_READING[i].rule), STRICTER_READING[i].nr);
 }
 
 int main(void)

@@ -26,7 +26,7 @@ static int tear_down(void **state)
     (void)state;
     pbr_buf_release(&archive);
     pbr_buf_release(&payload);
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
     return 0;
 }
 
@@ -34,13 +34,13 @@ static int tear_down(void **state)
 static struct pxar_pair two_files(bool split)
 {
     struct pbr_pxar_enc *enc = NULL;
-    CHECK_INT(pbr_pxar_enc_new(&env, &archive_sink, split ? &payload_sink : NULL, NULL, &DIR_META, &enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_new(&env, &archive_sink, split ? &payload_sink : NULL, NULL, &DIR_META, &enc, NULL), PBR_OK);
     for (int i = 0; i < 2; i++) {
-        CHECK_INT(pbr_pxar_enc_file(enc, pbr_span_str(i ? "b" : "a"), &FILE_META, 5, NULL, NULL), PBR_OK);
-        CHECK_INT(pbr_pxar_enc_file_write(enc, pbr_span_str(i ? "world" : "hello"), NULL), PBR_OK);
-        CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file(enc, pbr_span_str(i ? "b" : "a"), &FILE_META, 5, NULL, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file_write(enc, pbr_span_str(i ? "world" : "hello"), NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
     }
-    CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
     pbr_pxar_enc_free(enc);
     return (struct pxar_pair){ pbr_buf_span(&archive), pbr_buf_span(&payload), split };
 }
@@ -51,7 +51,7 @@ static struct pbr_pxar_event next_entry(struct pbr_reader *r)
 {
     struct pbr_pxar_event ev;
     do {
-        CHECK_INT(pbr_reader_next(r, &ev, NULL), PBR_OK);
+        check_int(pbr_reader_next(r, &ev, NULL), PBR_OK);
     } while (ev.ev != PBR_PXAR_EV_ENTRY);
     return ev;
 }
@@ -65,24 +65,24 @@ static void test_events_come_in_archive_order_with_paths(void **state)
                                         "E /z",      "E /z/alone", "E /z/empty",   "E /z/empty-too", "E /z/last",
                                         "D /z",      "D /" };
     struct pbr_reader *r = open_reader(&env, &s, &p, 5, NULL);
-    CHECK_STR(pbr_reader_path_str(r), "/");
+    check_str(pbr_reader_path_str(r), "/");
     for (size_t i = 0;; i++) {
         struct pbr_pxar_event ev;
         char line[64];
-        CHECK_INT(pbr_reader_next(r, &ev, NULL), PBR_OK);
+        check_int(pbr_reader_next(r, &ev, NULL), PBR_OK);
         if (ev.ev == PBR_PXAR_EV_END) {
-            CHECK_U64(i, sizeof(want) / sizeof(want[0]));
+            check_u64(i, sizeof(want) / sizeof(want[0]));
             break;
         }
-        CHECK(i < sizeof(want) / sizeof(want[0]));
+        check(i < sizeof(want) / sizeof(want[0]));
         snprintf(line, sizeof(line), "%c %s", ev.ev == PBR_PXAR_EV_ENTRY ? 'E' : 'D', pbr_reader_path_str(r));
-        CHECK_STR(line, want[i]);
-        CHECK(pbr_span_eq_str(pbr_reader_path(r), line + 2));
+        check_str(line, want[i]);
+        check(pbr_span_eq_str(pbr_reader_path(r), line + 2));
     }
     struct pbr_pxar_event again;
-    CHECK_INT(pbr_reader_next(r, &again, NULL), PBR_OK);
-    CHECK_INT(again.ev, PBR_PXAR_EV_END);
-    CHECK_U64(pbr_reader_pos(r), p.archive.len);
+    check_int(pbr_reader_next(r, &again, NULL), PBR_OK);
+    check_int(again.ev, PBR_PXAR_EV_END);
+    check_u64(pbr_reader_pos(r), p.archive.len);
     pbr_reader_free(r);
     unload_pair(&p);
 }
@@ -95,17 +95,17 @@ static void test_streams_stand_behind_the_archive_after_its_end(void **state)
         pbr_buf_clear(&payload);
         two_files(split);
         const size_t len = archive.len;
-        CHECK_INT(pbr_buf_append(&archive, pbr_span_str("trailing")), PBR_OK);
+        check_int(pbr_buf_append(&archive, pbr_span_str("trailing")), PBR_OK);
         struct pxar_pair p = { pbr_buf_span(&archive), pbr_buf_span(&payload), split };
         struct pxar_streams s;
         struct pbr_reader *r = open_reader(&env, &s, &p, 0, NULL);
         struct pbr_pxar_event ev;
         do {
-            CHECK_INT(pbr_reader_next(r, &ev, NULL), PBR_OK);
+            check_int(pbr_reader_next(r, &ev, NULL), PBR_OK);
         } while (ev.ev != PBR_PXAR_EV_END);
-        CHECK_U64(s.archive_mem.pos, len);
-        CHECK_U64(s.payload_mem.pos, split ? 16 + 21 : 0); /* as far as the last header: PXAR-242, PXAR-246 */
-        CHECK_U64(pbr_reader_payload_pos(r), s.payload_mem.pos);
+        check_u64(s.archive_mem.pos, len);
+        check_u64(s.payload_mem.pos, split ? 16 + 21 : 0); /* as far as the last header: PXAR-242, PXAR-246 */
+        check_u64(pbr_reader_payload_pos(r), s.payload_mem.pos);
         pbr_reader_free(r);
     }
 }
@@ -124,17 +124,17 @@ static void test_spans_of_an_entry_outlive_its_contents(void **state)
         struct pbr_span view;
         char got[8] = "";
         for (size_t n = 0;; n++) {
-            CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_OK);
+            check_int(pbr_reader_content(r, &view, NULL), PBR_OK);
             if (view.len == 0)
                 break;
-            CHECK(n < 5 && view.len == 1);
+            check(n < 5 && view.len == 1);
             got[n] = (char)view.ptr[0];
         }
-        CHECK_STR(got, "hello");
-        CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_OK); /* stays at the end */
-        CHECK_U64(view.len, 0);
-        CHECK(pbr_span_eq_str(ev.entry.name, "a"));
-        CHECK_STR(pbr_reader_path_str(r), "/a");
+        check_str(got, "hello");
+        check_int(pbr_reader_content(r, &view, NULL), PBR_OK); /* stays at the end */
+        check_u64(view.len, 0);
+        check(pbr_span_eq_str(ev.entry.name, "a"));
+        check_str(pbr_reader_path_str(r), "/a");
         pbr_reader_free(r);
     }
 }
@@ -151,9 +151,9 @@ static void test_contents_are_views_into_the_stream(void **state)
         struct pbr_span view;
         next_entry(r);
         const struct pbr_pxar_event ev = next_entry(r);
-        CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_OK);
-        CHECK(view.ptr == (split ? p.payload.ptr + 32 : p.archive.ptr + ev.entry.data_pos));
-        CHECK_U64(view.len, 5);
+        check_int(pbr_reader_content(r, &view, NULL), PBR_OK);
+        check(view.ptr == (split ? p.payload.ptr + 32 : p.archive.ptr + ev.entry.data_pos));
+        check_u64(view.len, 5);
         pbr_reader_free(r);
     }
 }
@@ -165,11 +165,11 @@ static void test_contents_need_a_file(void **state)
     struct pxar_streams s;
     struct pbr_span view;
     struct pbr_reader *r = open_reader(&env, &s, &p, 0, NULL);
-    CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_E_STATE);
+    check_int(pbr_reader_content(r, &view, NULL), PBR_E_STATE);
     next_entry(r);
-    CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_E_STATE);
+    check_int(pbr_reader_content(r, &view, NULL), PBR_E_STATE);
     next_entry(r);
-    CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_OK);
+    check_int(pbr_reader_content(r, &view, NULL), PBR_OK);
     pbr_reader_free(r);
 }
 
@@ -184,7 +184,7 @@ static int open_with(struct pxar_pair *p, struct pbr_diag *diag)
     s.archive = pbr_stream_mem(&s.archive_mem);
     s.payload = pbr_stream_mem(&s.payload_mem);
     const int rc = pbr_reader_open(&env, &s.archive, &s.payload, &r, diag);
-    CHECK(rc == PBR_OK || !r);
+    check(rc == PBR_OK || !r);
     pbr_reader_free(r);
     return rc;
 }
@@ -194,16 +194,16 @@ static void test_payload_streams_start_with_their_marker(void **state)
     (void)state;
     struct pxar_pair p = two_files(true), cut = p;
     cut.payload.len = 15;
-    CHECK_FAIL(open_with(&cut, diag), PBR_E_TRUNCATED, "PXAR-240");
+    check_fail(open_with(&cut, diag), PBR_E_TRUNCATED, "PXAR-240");
     cut.payload.len = 0;
-    CHECK_FAIL(open_with(&cut, diag), PBR_E_TRUNCATED, "PXAR-240");
+    check_fail(open_with(&cut, diag), PBR_E_TRUNCATED, "PXAR-240");
     payload.ptr[0] ^= 1;
-    CHECK_FAIL(open_with(&p, diag), PBR_E_FORMAT, "PXAR-240");
+    check_fail(open_with(&p, diag), PBR_E_FORMAT, "PXAR-240");
     payload.ptr[0] ^= 1;
     payload.ptr[8]++;
-    CHECK_FAIL(open_with(&p, diag), PBR_E_FORMAT, "PXAR-241");
+    check_fail(open_with(&p, diag), PBR_E_FORMAT, "PXAR-241");
     payload.ptr[8]--;
-    CHECK_INT(open_with(&p, NULL), PBR_OK);
+    check_int(open_with(&p, NULL), PBR_OK);
 }
 
 /* ---- references ---- */
@@ -237,17 +237,17 @@ static void test_references_may_not_go_back(void **state)
     (void)state;
     const struct pxar_pair p = two_files(true);
     pbr_put_u64le(archive.ptr + REF_B, 15);
-    CHECK_FAIL(run(&p, "", diag), PBR_E_FORMAT, "PXAR-242");
+    check_fail(run(&p, "", diag), PBR_E_FORMAT, "PXAR-242");
     pbr_put_u64le(archive.ptr + REF_B, 16); /* the same offset: fine unless the first was read (PXAR-245) */
-    CHECK_INT(run(&p, "", NULL), PBR_OK);
-    CHECK_INT(run(&p, "b", NULL), PBR_OK);
-    CHECK_FAIL(run(&p, "a", diag), PBR_E_FORMAT, "PXAR-242");
+    check_int(run(&p, "", NULL), PBR_OK);
+    check_int(run(&p, "b", NULL), PBR_OK);
+    check_fail(run(&p, "a", diag), PBR_E_FORMAT, "PXAR-242");
     pbr_put_u64le(archive.ptr + REF_B, 36); /* into the first one's data */
-    CHECK_FAIL(run(&p, "a", diag), PBR_E_FORMAT, "PXAR-242");
+    check_fail(run(&p, "a", diag), PBR_E_FORMAT, "PXAR-242");
     pbr_put_u64le(archive.ptr + REF_B, 10000);
-    CHECK_FAIL(run(&p, "", diag), PBR_E_TRUNCATED, "PXAR-242");
+    check_fail(run(&p, "", diag), PBR_E_TRUNCATED, "PXAR-242");
     pbr_put_u64le(archive.ptr + REF_B, UINT64_MAX - 3);
-    CHECK_FAIL(run(&p, "", diag), PBR_E_FORMAT, "PXAR-130");
+    check_fail(run(&p, "", diag), PBR_E_FORMAT, "PXAR-130");
 }
 
 static void test_payload_headers_are_checked_when_contents_are_opened(void **state)
@@ -255,11 +255,11 @@ static void test_payload_headers_are_checked_when_contents_are_opened(void **sta
     (void)state;
     const struct pxar_pair p = two_files(true);
     payload.ptr[16] ^= 1;
-    CHECK_INT(run(&p, "b", NULL), PBR_OK);
-    CHECK_FAIL(run(&p, "a", diag), PBR_E_FORMAT, "PXAR-243");
+    check_int(run(&p, "b", NULL), PBR_OK);
+    check_fail(run(&p, "a", diag), PBR_E_FORMAT, "PXAR-243");
     payload.ptr[16] ^= 1;
     payload.ptr[24]++;
-    CHECK_FAIL(run(&p, "a", diag), PBR_E_FORMAT, "PXAR-243");
+    check_fail(run(&p, "a", diag), PBR_E_FORMAT, "PXAR-243");
 
     /* PXAR-244: the next entry can be read */
     struct pxar_streams s;
@@ -267,11 +267,11 @@ static void test_payload_headers_are_checked_when_contents_are_opened(void **sta
     struct pbr_span view;
     next_entry(r);
     next_entry(r);
-    CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_E_FORMAT);
-    CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_E_STATE);
+    check_int(pbr_reader_content(r, &view, NULL), PBR_E_FORMAT);
+    check_int(pbr_reader_content(r, &view, NULL), PBR_E_STATE);
     next_entry(r);
-    CHECK_INT(pbr_reader_content(r, &view, NULL), PBR_OK);
-    CHECK(pbr_span_eq_str(view, "world"));
+    check_int(pbr_reader_content(r, &view, NULL), PBR_OK);
+    check(pbr_span_eq_str(view, "world"));
     pbr_reader_free(r);
 }
 
@@ -280,14 +280,14 @@ static void test_early_ends_inside_contents_are_noticed(void **state)
     (void)state;
     struct pxar_pair p = two_files(true);
     p.payload.len = 16 + 16 + 3;
-    CHECK_FAIL(run(&p, "a", diag), PBR_E_TRUNCATED, "PXAR-226");
+    check_fail(run(&p, "a", diag), PBR_E_TRUNCATED, "PXAR-226");
     p.payload.len = 16 + 10;
-    CHECK_FAIL(run(&p, "a", diag), PBR_E_TRUNCATED, "PXAR-243");
+    check_fail(run(&p, "a", diag), PBR_E_TRUNCATED, "PXAR-243");
     pbr_buf_clear(&archive);
     p = two_files(false);
     p.archive.len = 56 + 18 + 56 + 16 + 3;
-    CHECK_FAIL(run(&p, "a", diag), PBR_E_TRUNCATED, "PXAR-226");
-    CHECK_FAIL(run(&p, "", diag), PBR_E_TRUNCATED, "PXAR-225");
+    check_fail(run(&p, "a", diag), PBR_E_TRUNCATED, "PXAR-226");
+    check_fail(run(&p, "", diag), PBR_E_TRUNCATED, "PXAR-225");
 }
 
 static void test_forms_are_not_mixed(void **state)
@@ -295,16 +295,16 @@ static void test_forms_are_not_mixed(void **state)
     (void)state;
     struct pxar_pair p = two_files(true);
     const struct pxar_pair alone = { .archive = p.archive };
-    CHECK_FAIL(run(&alone, "", diag), PBR_E_FORMAT, "EXT-142");
+    check_fail(run(&alone, "", diag), PBR_E_FORMAT, "EXT-142");
 
     struct pxar_streams s;
     const struct pbr_reader_opts opts = { .meta_only = true };
     struct pbr_reader *r = open_reader(&env, &s, &alone, 0, &opts);
     struct pbr_span view;
     next_entry(r);
-    CHECK_U64(next_entry(r).entry.ref_off, 16);
-    CHECK_FAIL(pbr_reader_content(r, &view, diag), PBR_E_STATE, "PXAR-278");
-    CHECK_U64(next_entry(r).entry.ref_off, 37);
+    check_u64(next_entry(r).entry.ref_off, 16);
+    check_fail(pbr_reader_content(r, &view, diag), PBR_E_STATE, "PXAR-278");
+    check_u64(next_entry(r).entry.ref_off, 37);
     pbr_reader_free(r);
 
     struct pbr_buf keep = payload;
@@ -313,7 +313,7 @@ static void test_forms_are_not_mixed(void **state)
     p = two_files(false);
     p.payload = pbr_buf_span(&keep);
     p.split = true;
-    CHECK_FAIL(run(&p, "", diag), PBR_E_FORMAT, "PXAR-248");
+    check_fail(run(&p, "", diag), PBR_E_FORMAT, "PXAR-248");
     pbr_buf_release(&keep);
 }
 
@@ -321,11 +321,11 @@ static void test_gaps_between_references_are_told(void **state)
 {
     (void)state;
     struct pbr_pxar_enc *enc = NULL;
-    CHECK_INT(pbr_pxar_enc_new(&env, &archive_sink, &payload_sink, NULL, &DIR_META, &enc, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_ref(enc, pbr_span_str("a"), &FILE_META, 16, 100, NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_ref(enc, pbr_span_str("b"), &FILE_META, 132, 10, NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_ref(enc, pbr_span_str("c"), &FILE_META, 165, 10, NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_new(&env, &archive_sink, &payload_sink, NULL, &DIR_META, &enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_ref(enc, pbr_span_str("a"), &FILE_META, 16, 100, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_ref(enc, pbr_span_str("b"), &FILE_META, 132, 10, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_ref(enc, pbr_span_str("c"), &FILE_META, 165, 10, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
     pbr_pxar_enc_free(enc);
     static const uint64_t want[] = { 0, 0, 0, 7 };
     const struct pxar_pair p = { .archive = pbr_buf_span(&archive) };
@@ -334,7 +334,7 @@ static void test_gaps_between_references_are_told(void **state)
     struct pbr_reader *r = open_reader(&env, &s, &p, 0, &opts);
     for (size_t i = 0; i < 4; i++) {
         next_entry(r);
-        CHECK_U64(pbr_reader_padding(r), want[i]);
+        check_u64(pbr_reader_padding(r), want[i]);
     }
     pbr_reader_free(r);
 }

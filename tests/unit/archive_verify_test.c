@@ -17,7 +17,7 @@ static void note(void *ctx, const struct pbr_verify_finding *f)
 {
     struct seen *s = ctx;
     const size_t len = strlen(s->rules);
-    CHECK(f->text[0] != 0);
+    check(f->text[0] != 0);
     if (len == 0)
         snprintf(s->path, sizeof(s->path), "%.*s", (int)f->path.len, (const char *)f->path.ptr);
     snprintf(s->rules + len, sizeof(s->rules) - len, f->warning ? "(%s) " : "%s ", f->rule);
@@ -31,7 +31,7 @@ static struct pbr_verify_result verify(const struct pbr_env *env, const struct p
     const struct pbr_verify_opts opts = { .meta_only = meta_only, .contents = true, .report = note, .ctx = s };
     struct pbr_verify_result res;
     *s = (struct seen){ 0 };
-    CHECK_INT(pbr_verify(env, &archive, p->split ? &payload : NULL, &opts, &res, NULL), PBR_OK);
+    check_int(pbr_verify(env, &archive, p->split ? &payload : NULL, &opts, &res, NULL), PBR_OK);
     return res;
 }
 
@@ -42,12 +42,12 @@ static void check_clean(const char *path, const struct pxar_pair *p)
     struct seen s;
     (void)path;
     const struct pbr_verify_result res = verify(&env, p, false, &s);
-    CHECK_STR(s.rules, "");
-    CHECK_U64(res.errors + res.warnings, 0);
-    CHECK_U64(res.archive_size, p->archive.len);
-    CHECK_U64(res.payload_size, p->payload.len);
-    CHECK_U64(res.padding_bytes, 0);
-    CHECK_INT(w.live_allocs, 0);
+    check_str(s.rules, "");
+    check_u64(res.errors + res.warnings, 0);
+    check_u64(res.archive_size, p->archive.len);
+    check_u64(res.payload_size, p->payload.len);
+    check_u64(res.padding_bytes, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_golden_archives_are_clean(void **state)
@@ -64,19 +64,19 @@ static void test_metadata_archives_with_reused_payload_are_clean(void **state)
     const struct pbr_env env = test_env(&w);
     glob_t found;
     uint64_t refs = 0;
-    CHECK_INT(glob("testdata/golden/reuse/*.mpxar", 0, NULL, &found), 0);
-    CHECK(found.gl_pathc >= 40);
+    check_int(glob("testdata/golden/reuse/*.mpxar", 0, NULL, &found), 0);
+    check(found.gl_pathc >= 40);
     for (size_t i = 0; i < found.gl_pathc; i++) {
         const struct pxar_pair p = { .archive = test_load(found.gl_pathv[i]) };
         struct seen s;
         const struct pbr_verify_result res = verify(&env, &p, true, &s);
-        CHECK_STR(s.rules, "");
+        check_str(s.rules, "");
         refs += res.refs;
         test_unload(p.archive);
     }
-    CHECK(refs > 500);
+    check(refs > 500);
     globfree(&found);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 /* ---- one fault each ---- */
@@ -103,7 +103,7 @@ static int tear_down(void **state)
     (void)state;
     pbr_buf_release(&archive);
     pbr_buf_release(&payload);
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
     return 0;
 }
 
@@ -111,19 +111,19 @@ static void start(bool split)
 {
     pbr_buf_clear(&archive);
     pbr_buf_clear(&payload);
-    CHECK_INT(pbr_pxar_enc_new(&env, &archive_sink, split ? &payload_sink : NULL, NULL, &DIR_META, &enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_new(&env, &archive_sink, split ? &payload_sink : NULL, NULL, &DIR_META, &enc, NULL), PBR_OK);
 }
 
 static void file(const char *name, const struct pbr_pxar_meta *meta, const char *content)
 {
-    CHECK_INT(pbr_pxar_enc_file(enc, pbr_span_str(name), meta, strlen(content), NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_write(enc, pbr_span_str(content), NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file(enc, pbr_span_str(name), meta, strlen(content), NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_write(enc, pbr_span_str(content), NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
 }
 
 static struct pxar_pair finish(bool split)
 {
-    CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
     pbr_pxar_enc_free(enc);
     return (struct pxar_pair){ pbr_buf_span(&archive), pbr_buf_span(&payload), split };
 }
@@ -133,7 +133,7 @@ static void expect(bool split, const char *rules)
     struct seen s;
     const struct pxar_pair p = { pbr_buf_span(&archive), pbr_buf_span(&payload), split };
     verify(&env, &p, false, &s);
-    CHECK_STR(s.rules, rules);
+    check_str(s.rules, rules);
 }
 
 static void one_file(const struct pbr_pxar_meta *meta, const char *rules)
@@ -173,7 +173,7 @@ static void test_values_inside_entries_are_judged(void **state)
     one_file(&m, "PXAR-109 ");
     start(false);
     m = DIR_META, m.mode = 020600;
-    CHECK_INT(pbr_pxar_enc_device(enc, pbr_span_str("d"), &m, UINT64_C(1) << 32, 0, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_device(enc, pbr_span_str("d"), &m, UINT64_C(1) << 32, 0, NULL), PBR_OK);
     finish(false);
     expect(false, "PXAR-079 ");
 }
@@ -188,10 +188,10 @@ static void test_names_out_of_order_are_a_warning(void **state)
     file("A", &FILE_META, ""); /* one warning a directory */
     struct pxar_pair p = finish(false);
     const struct pbr_verify_result res = verify(&env, &p, false, &s);
-    CHECK_STR(s.rules, "(PXAR-034) ");
-    CHECK_STR(s.path, "/a");
-    CHECK_U64(res.warnings, 1);
-    CHECK_U64(res.errors, 0);
+    check_str(s.rules, "(PXAR-034) ");
+    check_str(s.path, "/a");
+    check_u64(res.warnings, 1);
+    check_u64(res.errors, 0);
     start(false);
     file("a", &FILE_META, "");
     file("a", &FILE_META, "1");
@@ -218,12 +218,12 @@ static void test_hard_links_must_name_what_they_point_to(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t pos = 0;
         start(false);
-        CHECK_INT(pbr_pxar_enc_dir_enter(enc, pbr_span_str("d"), &DIR_META, NULL), PBR_OK);
-        CHECK_INT(pbr_pxar_enc_file(enc, pbr_span_str("f"), &FILE_META, 0, &pos, NULL), PBR_OK);
-        CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_dir_enter(enc, pbr_span_str("d"), &DIR_META, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file(enc, pbr_span_str("f"), &FILE_META, 0, &pos, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
         file("g", &FILE_META, "");
-        CHECK_INT(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
-        CHECK_INT(pbr_pxar_enc_hardlink(enc, pbr_span_str("h"), pbr_span_str(cases[i].path),
+        check_int(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_hardlink(enc, pbr_span_str("h"), pbr_span_str(cases[i].path),
                                         pos + (uint64_t)cases[i].shift, NULL),
                   PBR_OK);
         finish(false);
@@ -238,24 +238,24 @@ static void test_every_bit_of_goodbye_tables_counts(void **state)
     for (int split = 0; split < 2; split++) {
         start(split);
         file("a", &FILE_META, "hello");
-        CHECK_INT(pbr_pxar_enc_dir_enter(enc, pbr_span_str("d"), &DIR_META, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_dir_enter(enc, pbr_span_str("d"), &DIR_META, NULL), PBR_OK);
         const uint64_t before = pbr_pxar_enc_pos(enc);
         file("f", &FILE_META, "");
         file("g", &FILE_META, "world"); /* five bytes: no single bit leads from one legal size to the other */
         const uint64_t inner = pbr_pxar_enc_pos(enc);
-        CHECK_INT(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
         const uint64_t inner_end = pbr_pxar_enc_pos(enc);
         file("z", &FILE_META, "");
         const uint64_t outer = pbr_pxar_enc_pos(enc);
         const struct pxar_pair p = finish(split);
-        CHECK(before < inner);
+        check(before < inner);
         expect(split, "");
         for (size_t at = 0; at < p.archive.len; at++) {
             if (!((at >= inner + 16 && at < inner_end) || at >= outer + 16))
                 continue;
             struct seen s;
             archive.ptr[at] ^= (uint8_t)(1u << (at % 8));
-            CHECK(verify(&env, &p, false, &s).errors > 0);
+            check(verify(&env, &p, false, &s).errors > 0);
             archive.ptr[at] ^= (uint8_t)(1u << (at % 8));
         }
     }
@@ -291,10 +291,10 @@ static void test_ends_of_the_streams_are_checked(void **state)
     file("a", &FILE_META, "hello");
     finish(true);
     expect(true, "");
-    CHECK_INT(pbr_buf_append_u8(&archive, 0), PBR_OK);
+    check_int(pbr_buf_append_u8(&archive, 0), PBR_OK);
     expect(true, "PXAR-036 ");
     archive.len--;
-    CHECK_INT(pbr_buf_append_u8(&payload, 0), PBR_OK);
+    check_int(pbr_buf_append_u8(&payload, 0), PBR_OK);
     expect(true, "PXAR-135 ");
     payload.len -= 17;
     expect(true, "PXAR-135 ");
@@ -316,8 +316,8 @@ static void test_unread_contents_must_be_there(void **state)
     struct seen s = { 0 };
     const struct pbr_verify_opts opts = { .report = note, .ctx = &s };
     struct pbr_verify_result res;
-    CHECK_INT(pbr_verify(&env, &a, &b, &opts, &res, NULL), PBR_OK);
-    CHECK_STR(s.rules, "PXAR-274 ");
+    check_int(pbr_verify(&env, &a, &b, &opts, &res, NULL), PBR_OK);
+    check_str(s.rules, "PXAR-274 ");
 }
 
 static void test_references_must_not_overlap_or_repeat(void **state)
@@ -333,12 +333,12 @@ static void test_references_must_not_overlap_or_repeat(void **state)
     file("b", &FILE_META, "");
     const struct pxar_pair p = finish(true);
     const struct pxar_pair alone = { .archive = p.archive };
-    CHECK_U64(pbr_get_u64le(archive.ptr + REF_B), 37);
+    check_u64(pbr_get_u64le(archive.ptr + REF_B), 37);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct seen s;
         pbr_put_u64le(archive.ptr + REF_B, cases[i].off);
         verify(&env, &alone, true, &s);
-        CHECK_STR(s.rules, cases[i].rules);
+        check_str(s.rules, cases[i].rules);
     }
 }
 
@@ -354,7 +354,7 @@ static void test_versions_fit_the_contents(void **state)
     const struct pxar_pair p = { .archive = pbr_buf_span(&archive) };
     struct seen s;
     verify(&env, &p, false, &s); /* a metadata archive alone */
-    CHECK_STR(s.rules, "EXT-142 ");
+    check_str(s.rules, "EXT-142 ");
 }
 
 /* Bytes between records: counted, no fault. */
@@ -363,19 +363,19 @@ static void test_padding_is_counted(void **state)
     (void)state;
     start(true);
     file("a", &FILE_META, "hello");
-    CHECK_INT(pbr_buf_append(&payload, pbr_span_str("0123456789")), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_payload_advance(enc, 10, NULL), PBR_OK);
+    check_int(pbr_buf_append(&payload, pbr_span_str("0123456789")), PBR_OK);
+    check_int(pbr_pxar_enc_payload_advance(enc, 10, NULL), PBR_OK);
     file("b", &FILE_META, "x");
     const struct pxar_pair p = finish(true);
     struct seen s;
     const struct pbr_verify_result res = verify(&env, &p, false, &s);
-    CHECK_STR(s.rules, "");
-    CHECK_U64(res.padding_bytes, 10);
-    CHECK_U64(res.files, 2);
-    CHECK_U64(res.file_bytes, 6);
-    CHECK_U64(res.entries, 3);
-    CHECK_U64(res.dirs, 1);
-    CHECK_U64(res.refs, 2);
+    check_str(s.rules, "");
+    check_u64(res.padding_bytes, 10);
+    check_u64(res.files, 2);
+    check_u64(res.file_bytes, 6);
+    check_u64(res.entries, 3);
+    check_u64(res.dirs, 1);
+    check_u64(res.refs, 2);
 }
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

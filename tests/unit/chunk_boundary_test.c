@@ -17,9 +17,9 @@ static void expect(struct driver *d, const char *kind, uint64_t len, uint64_t en
 {
     const json_t *want = json_array_get(d->result, d->seen++);
     assert_non_null(want);
-    CHECK_STR(kind, json_string_value(json_array_get(want, 0)));
-    CHECK_U64(len, (uint64_t)json_integer_value(json_array_get(want, 1)));
-    CHECK_U64(end, (uint64_t)json_integer_value(json_array_get(want, 2)));
+    check_str(kind, json_string_value(json_array_get(want, 0)));
+    check_u64(len, (uint64_t)json_integer_value(json_array_get(want, 1)));
+    check_u64(end, (uint64_t)json_integer_value(json_array_get(want, 2)));
 }
 
 static struct pbr_span buffered(const struct driver *d)
@@ -40,7 +40,7 @@ static void deliver(struct driver *d, size_t n)
         d->head += s.len;
         expect(d, "raw", s.len, s.start + s.len);
         if (event == PBR_BOUNDARY_INJECT) {
-            CHECK_U64(s.forced.boundary, s.start + s.len);
+            check_u64(s.forced.boundary, s.start + s.len);
             expect(d, "inject", s.forced.size, s.start + s.len + s.forced.size);
         }
     }
@@ -52,11 +52,11 @@ static void play(struct driver *d, const json_t *line)
     const uint64_t a = (uint64_t)json_integer_value(json_array_get(line, 1));
     const uint64_t b = (uint64_t)json_integer_value(json_array_get(line, 2));
     if (what == 'S') {
-        CHECK_INT(pbr_boundary_suggest(&d->b, a), PBR_OK);
+        check_int(pbr_boundary_suggest(&d->b, a), PBR_OK);
     } else if (what == 'F') {
-        CHECK_INT(pbr_boundary_force(&d->b, &(struct pbr_forced){ .boundary = a, .size = b }), PBR_OK);
+        check_int(pbr_boundary_force(&d->b, &(struct pbr_forced){ .boundary = a, .size = b }), PBR_OK);
     } else {
-        CHECK_INT(what, 'D');
+        check_int(what, 'D');
         for (uint64_t i = 0; i < (b ? b : 1); i++)
             deliver(d, (size_t)a);
     }
@@ -69,17 +69,17 @@ static void check_vector(const struct pbr_env *env, const json_t *v)
     const json_t *script = json_object_get(v, "script");
     struct pbr_boundary_step s;
 
-    CHECK_INT(pbr_cut_init(&cut, json_u64(v, "avg"), PBR_FIND_AUTO, NULL), PBR_OK);
+    check_int(pbr_cut_init(&cut, json_u64(v, "avg"), PBR_FIND_AUTO, NULL), PBR_OK);
     pbr_boundary_init(&d.b, env, &cut);
     for (size_t i = 0; i < json_array_size(script); i++)
         play(&d, json_array_get(script, i));
-    CHECK_U64(d.tail, d.in.len);
+    check_u64(d.tail, d.in.len);
     const int event = pbr_boundary_finish(&d.b, buffered(&d), &s, NULL);
     if (event == PBR_BOUNDARY_CUT)
         expect(&d, "raw", s.len, s.start + s.len);
     else
-        CHECK_INT(event, PBR_BOUNDARY_MORE);
-    CHECK_INT(d.seen, json_array_size(d.result));
+        check_int(event, PBR_BOUNDARY_MORE);
+    check_int(d.seen, json_array_size(d.result));
     pbr_boundary_release(&d.b);
     test_unload(d.in);
 }
@@ -93,7 +93,7 @@ static void test_scripted_streams_are_cut_as_recorded(void **state)
     json_t *root = chunk_vectors("spec/vectors/chunker.json");
     const json_t *vectors = json_object_get(root, "stream");
 
-    CHECK(json_array_size(vectors) >= 35);
+    check(json_array_size(vectors) >= 35);
     for (size_t i = 0; i < json_array_size(vectors); i++) {
         const json_t *v = json_array_get(vectors, i);
         const char *id = json_string_value(json_object_get(v, "id"));
@@ -102,7 +102,7 @@ static void test_scripted_streams_are_cut_as_recorded(void **state)
         else
             check_vector(&env, v);
     }
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
     json_decref(root);
 }
 
@@ -110,7 +110,7 @@ static struct pbr_boundary boundary_new(const struct pbr_env *env, uint64_t avg)
 {
     struct pbr_cut cut;
     struct pbr_boundary b;
-    CHECK_INT(pbr_cut_init(&cut, avg, PBR_FIND_AUTO, NULL), PBR_OK);
+    check_int(pbr_cut_init(&cut, avg, PBR_FIND_AUTO, NULL), PBR_OK);
     pbr_boundary_init(&b, env, &cut);
     return b;
 }
@@ -124,14 +124,14 @@ static void test_an_injection_behind_the_stream_is_refused(void **state)
     struct pbr_boundary b = boundary_new(&env, 256);
     struct pbr_boundary_step s = { .len = 9 };
 
-    CHECK_INT(pbr_boundary_step(&b, pbr_span(zeros, 1500), &s, NULL), PBR_BOUNDARY_CUT);
-    CHECK_U64(s.len, 1024);
-    CHECK_INT(pbr_boundary_force(&b, &(struct pbr_forced){ .boundary = 1023, .size = 1 }), PBR_OK);
+    check_int(pbr_boundary_step(&b, pbr_span(zeros, 1500), &s, NULL), PBR_BOUNDARY_CUT);
+    check_u64(s.len, 1024);
+    check_int(pbr_boundary_force(&b, &(struct pbr_forced){ .boundary = 1023, .size = 1 }), PBR_OK);
     s.len = 9;
-    CHECK_FAIL(pbr_boundary_step(&b, pbr_span(zeros, 476), &s, diag), PBR_E_ARG, "CHK-083");
-    CHECK_U64(s.len, 9);
+    check_fail(pbr_boundary_step(&b, pbr_span(zeros, 476), &s, diag), PBR_E_ARG, "CHK-083");
+    check_u64(s.len, 9);
     pbr_boundary_release(&b);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_an_injection_that_was_not_reached_is_an_error_at_the_end(void **state)
@@ -143,10 +143,10 @@ static void test_an_injection_that_was_not_reached_is_an_error_at_the_end(void *
     struct pbr_boundary b = boundary_new(&env, 256);
     struct pbr_boundary_step s;
 
-    CHECK_INT(pbr_boundary_force(&b, &(struct pbr_forced){ .boundary = 101, .size = 1 }), PBR_OK);
-    CHECK_FAIL(pbr_boundary_finish(&b, pbr_span(zeros, 100), &s, diag), PBR_E_STATE, "CHK-086");
-    CHECK_INT(pbr_boundary_step(&b, pbr_span(zeros, 100), &s, NULL), PBR_BOUNDARY_MORE);
-    CHECK_FAIL(pbr_boundary_finish(&b, pbr_span(zeros, 100), &s, diag), PBR_E_STATE, "CHK-086");
+    check_int(pbr_boundary_force(&b, &(struct pbr_forced){ .boundary = 101, .size = 1 }), PBR_OK);
+    check_fail(pbr_boundary_finish(&b, pbr_span(zeros, 100), &s, diag), PBR_E_STATE, "CHK-086");
+    check_int(pbr_boundary_step(&b, pbr_span(zeros, 100), &s, NULL), PBR_BOUNDARY_MORE);
+    check_fail(pbr_boundary_finish(&b, pbr_span(zeros, 100), &s, diag), PBR_E_STATE, "CHK-086");
     pbr_boundary_release(&b);
 }
 
@@ -162,13 +162,13 @@ static void test_a_suggestion_at_the_scan_start_is_lost_and_the_hash_goes_first(
     assert_non_null(p);
     fill_splitmix64(p, 200000, 1);
 
-    CHECK_INT(pbr_boundary_step(&b, pbr_span(p, 30000), &s, NULL), PBR_BOUNDARY_MORE);
-    CHECK_INT(pbr_boundary_suggest(&b, 30000), PBR_OK);
-    CHECK_INT(pbr_boundary_suggest(&b, 90000), PBR_OK);
-    CHECK_INT(pbr_boundary_step(&b, pbr_span(p, 200000), &s, NULL), PBR_BOUNDARY_CUT);
-    CHECK_U64(s.len, 35256);
-    CHECK_INT(pbr_boundary_step(&b, pbr_span(p + s.len, 200000 - s.len), &s, NULL), PBR_BOUNDARY_CUT);
-    CHECK_U64(s.start + s.len, 90000);
+    check_int(pbr_boundary_step(&b, pbr_span(p, 30000), &s, NULL), PBR_BOUNDARY_MORE);
+    check_int(pbr_boundary_suggest(&b, 30000), PBR_OK);
+    check_int(pbr_boundary_suggest(&b, 90000), PBR_OK);
+    check_int(pbr_boundary_step(&b, pbr_span(p, 200000), &s, NULL), PBR_BOUNDARY_CUT);
+    check_u64(s.len, 35256);
+    check_int(pbr_boundary_step(&b, pbr_span(p + s.len, 200000 - s.len), &s, NULL), PBR_BOUNDARY_CUT);
+    check_u64(s.start + s.len, 90000);
     pbr_boundary_release(&b);
     free(p);
 }
@@ -184,16 +184,16 @@ static void test_the_queue_keeps_its_order_and_grows_no_more_than_it_must(void *
     uint64_t queued = 0, cut = 0;
 
     for (unsigned round = 0; round < 5000; round++) { /* about 100 are queued at any time */
-        CHECK_INT(pbr_boundary_suggest(&b, queued += 64 + queued % 7), PBR_OK);
+        check_int(pbr_boundary_suggest(&b, queued += 64 + queued % 7), PBR_OK);
         if (round < 100)
             continue;
-        CHECK_INT(pbr_boundary_step(&b, pbr_span(zeros, 128), &s, NULL), PBR_BOUNDARY_CUT);
-        CHECK_U64(s.len, 64 + cut % 7);
+        check_int(pbr_boundary_step(&b, pbr_span(zeros, 128), &s, NULL), PBR_BOUNDARY_CUT);
+        check_u64(s.len, 64 + cut % 7);
         cut += s.len;
     }
-    CHECK(w.allocs <= 3);
+    check(w.allocs <= 3);
     pbr_boundary_release(&b);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 int main(void)

@@ -12,7 +12,7 @@
 static struct pbr_cut cut_new(uint64_t avg)
 {
     struct pbr_cut c;
-    CHECK_INT(pbr_cut_init(&c, avg, PBR_FIND_AUTO, NULL), PBR_OK);
+    check_int(pbr_cut_init(&c, avg, PBR_FIND_AUTO, NULL), PBR_OK);
     return c;
 }
 
@@ -26,13 +26,13 @@ static void check_pushed(struct pbr_cut *c, struct pbr_span in, size_t piece, co
         pos += step;
         open += step;
         if (cut) {
-            CHECK_U64(pos, (uint64_t)json_integer_value(json_array_get(ends, nr++)));
+            check_u64(pos, (uint64_t)json_integer_value(json_array_get(ends, nr++)));
             open = 0;
         }
     }
     if (open)
-        CHECK_U64(pos, (uint64_t)json_integer_value(json_array_get(ends, nr++)));
-    CHECK_INT(nr, json_array_size(ends));
+        check_u64(pos, (uint64_t)json_integer_value(json_array_get(ends, nr++)));
+    check_int(nr, json_array_size(ends));
 }
 
 static void check_scanned(const struct pbr_cut *c, struct pbr_span in, const json_t *ends)
@@ -43,9 +43,9 @@ static void check_scanned(const struct pbr_cut *c, struct pbr_span in, const jso
         if (size == 0)
             size = in.len - start;
         start += size;
-        CHECK_U64(start, (uint64_t)json_integer_value(json_array_get(ends, nr++)));
+        check_u64(start, (uint64_t)json_integer_value(json_array_get(ends, nr++)));
     }
-    CHECK_INT(nr, json_array_size(ends));
+    check_int(nr, json_array_size(ends));
 }
 
 static void check_vector(const json_t *v)
@@ -55,11 +55,11 @@ static void check_vector(const json_t *v)
     uint8_t digest[PBR_DIGEST_LEN];
     char hex[65];
 
-    CHECK_U64(in.len, json_u64(v, "size"));
-    CHECK_INT(pbr_sha256(in, pbr_span(NULL, 0), digest), PBR_OK);
+    check_u64(in.len, json_u64(v, "size"));
+    check_int(pbr_sha256(in, pbr_span(NULL, 0), digest), PBR_OK);
     pbr_format_hex(digest, sizeof(digest), hex);
-    CHECK_STR(hex, json_string_value(json_object_get(v, "sha256")));
-    CHECK_U64(json_array_size(ends), json_u64(v, "count"));
+    check_str(hex, json_string_value(json_object_get(v, "sha256")));
+    check_u64(json_array_size(ends), json_u64(v, "count"));
 
     struct pbr_cut c = cut_new(json_u64(v, "avg"));
     check_scanned(&c, in, ends);
@@ -81,7 +81,7 @@ static void test_all_plain_vectors_are_cut_alike_by_scan_and_by_push(void **stat
     const json_t *plain = json_object_get(root, "plain");
     size_t left_out = 0;
 
-    CHECK(json_array_size(plain) >= 100);
+    check(json_array_size(plain) >= 100);
     for (size_t i = 0; i < json_array_size(plain); i++) {
         const json_t *v = json_array_get(plain, i);
         if (slow && json_u64(v, "size") > 1 << 20)
@@ -98,21 +98,21 @@ static void test_sizes_follow_from_the_average(void **state)
 {
     (void)state;
     const struct pbr_cut catalog = cut_new(PBR_CHUNK_AVG_CATALOG), standard = cut_new(PBR_CHUNK_AVG_DEFAULT);
-    CHECK_U64(catalog.min, 131072);
-    CHECK_U64(catalog.max, 2097152);
-    CHECK_U64(standard.min, 1048576);
-    CHECK_U64(standard.max, 16777216);
+    check_u64(catalog.min, 131072);
+    check_u64(catalog.max, 2097152);
+    check_u64(standard.min, 1048576);
+    check_u64(standard.max, 16777216);
 }
 
 static void test_refused_parameters_leave_the_cutter_untouched(void **state)
 {
     (void)state;
     struct pbr_cut c = { .size = 5 };
-    CHECK_FAIL(pbr_cut_init(&c, 65535, PBR_FIND_AUTO, diag), PBR_E_ARG, "CHK-001");
-    CHECK_FAIL(pbr_cut_init_fixed(&c, 0, diag), PBR_E_ARG, "CHK-009");
-    CHECK_FAIL(pbr_cut_init_fixed(&c, 16777217, diag), PBR_E_ARG, "CHK-009");
-    CHECK_U64(c.size, 5);
-    CHECK_INT(pbr_cut_init_fixed(&c, 16777216, NULL), PBR_OK);
+    check_fail(pbr_cut_init(&c, 65535, PBR_FIND_AUTO, diag), PBR_E_ARG, "CHK-001");
+    check_fail(pbr_cut_init_fixed(&c, 0, diag), PBR_E_ARG, "CHK-009");
+    check_fail(pbr_cut_init_fixed(&c, 16777217, diag), PBR_E_ARG, "CHK-009");
+    check_u64(c.size, 5);
+    check_int(pbr_cut_init_fixed(&c, 16777216, NULL), PBR_OK);
 }
 
 static void test_an_empty_push_changes_nothing(void **state)
@@ -120,10 +120,10 @@ static void test_an_empty_push_changes_nothing(void **state)
     (void)state;
     static const uint8_t zeros[1024];
     struct pbr_cut c = cut_new(256);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(NULL, 0)), 0);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(zeros, 1000)), 0);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(zeros, 0)), 0);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(zeros, 1000)), 24); /* constant data: cut at max */
+    check_u64(pbr_cut_push(&c, pbr_span(NULL, 0)), 0);
+    check_u64(pbr_cut_push(&c, pbr_span(zeros, 1000)), 0);
+    check_u64(pbr_cut_push(&c, pbr_span(zeros, 0)), 0);
+    check_u64(pbr_cut_push(&c, pbr_span(zeros, 1000)), 24); /* constant data: cut at max */
 }
 
 static void test_a_reset_forgets_the_open_chunk(void **state)
@@ -134,9 +134,9 @@ static void test_a_reset_forgets_the_open_chunk(void **state)
     assert_non_null(data);
     fill_splitmix64(data, LEN, 1);
     struct pbr_cut c = cut_new(65536);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(data + 100000, BEFORE)), 0);
+    check_u64(pbr_cut_push(&c, pbr_span(data + 100000, BEFORE)), 0);
     pbr_cut_reset(&c);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(data, LEN)), 35256);
+    check_u64(pbr_cut_push(&c, pbr_span(data, LEN)), 35256);
     free(data);
 }
 
@@ -146,15 +146,15 @@ static void test_fixed_chunks_depend_on_nothing_but_the_size(void **state)
     uint8_t data[1000];
     struct pbr_cut c;
     fill_splitmix64(data, sizeof(data), 3);
-    CHECK_INT(pbr_cut_init_fixed(&c, 300, NULL), PBR_OK);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(data, 1000)), 300);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(data, 299)), 0);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(data, 2)), 1);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(data, 300)), 300);
-    CHECK_U64(pbr_cut_scan(&c, data, 0, 299), 0);
-    CHECK_U64(pbr_cut_scan(&c, data, 299, 1000), 300);
-    CHECK_INT(pbr_cut_init_fixed(&c, 1, NULL), PBR_OK);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(data, 5)), 1);
+    check_int(pbr_cut_init_fixed(&c, 300, NULL), PBR_OK);
+    check_u64(pbr_cut_push(&c, pbr_span(data, 1000)), 300);
+    check_u64(pbr_cut_push(&c, pbr_span(data, 299)), 0);
+    check_u64(pbr_cut_push(&c, pbr_span(data, 2)), 1);
+    check_u64(pbr_cut_push(&c, pbr_span(data, 300)), 300);
+    check_u64(pbr_cut_scan(&c, data, 0, 299), 0);
+    check_u64(pbr_cut_scan(&c, data, 299, 1000), 300);
+    check_int(pbr_cut_init_fixed(&c, 1, NULL), PBR_OK);
+    check_u64(pbr_cut_push(&c, pbr_span(data, 5)), 1);
 }
 
 /* The bytes in front of the first tested window lie on a page that cannot be read. */
@@ -168,11 +168,11 @@ static void test_bytes_before_the_first_window_are_not_looked_at(void **state)
     fill_splitmix64(map, len, 1);
     const struct pbr_cut plain = cut_new(65536);
     const size_t skipped = (min - 65) / page * page;
-    CHECK(skipped > 0);
-    CHECK_INT(mprotect(map, skipped, PROT_NONE), 0);
-    CHECK_U64(pbr_cut_scan(&plain, map, 0, len), 35256);
+    check(skipped > 0);
+    check_int(mprotect(map, skipped, PROT_NONE), 0);
+    check_u64(pbr_cut_scan(&plain, map, 0, len), 35256);
     struct pbr_cut c = cut_new(65536);
-    CHECK_U64(pbr_cut_push(&c, pbr_span(map, len)), 35256);
+    check_u64(pbr_cut_push(&c, pbr_span(map, len)), 35256);
     munmap(map, len);
 }
 
@@ -184,7 +184,7 @@ static void test_candidates_count_from_min_to_max_only(void **state)
     uint8_t window[64], data[2 * MAX];
     struct pbr_find f;
     uint64_t seed = test_seed(9);
-    CHECK_INT(pbr_find_init(&f, AVG, PBR_FIND_AUTO, NULL), PBR_OK);
+    check_int(pbr_find_init(&f, AVG, PBR_FIND_AUTO, NULL), PBR_OK);
     /* Neither the zeros around it nor the windows that only touch it may be candidates. */
     size_t end = 0, again = 0;
     do {
@@ -210,7 +210,7 @@ static void test_candidates_count_from_min_to_max_only(void **state)
                 cut = pbr_cut_push(&c, pbr_span_sub(pbr_span(data, sizeof(data)), pos, piece));
                 pos += cut ? cut : piece;
             }
-            CHECK_U64(pos, cases[i].want);
+            check_u64(pos, cases[i].want);
         }
     }
 }

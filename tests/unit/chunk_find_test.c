@@ -15,15 +15,15 @@ static void test_table_is_the_published_one(void **state)
     uint8_t bytes[1024], digest[PBR_DIGEST_LEN];
     char hex[65];
 
-    CHECK_INT(json_array_size(table), 256);
+    check_int(json_array_size(table), 256);
     for (size_t i = 0; i < 256; i++) {
-        CHECK_U64(pbr_find_table[i], strtoul(json_string_value(json_array_get(table, i)), NULL, 16));
+        check_u64(pbr_find_table[i], strtoul(json_string_value(json_array_get(table, i)), NULL, 16));
         pbr_put_u32le(bytes + 4 * i, pbr_find_table[i]);
     }
-    CHECK_INT(pbr_sha256(pbr_span(bytes, sizeof(bytes)), pbr_span(NULL, 0), digest), PBR_OK);
+    check_int(pbr_sha256(pbr_span(bytes, sizeof(bytes)), pbr_span(NULL, 0), digest), PBR_OK);
     pbr_format_hex(digest, sizeof(digest), hex);
-    CHECK_STR(hex, "5b52080d38287da9d2e278466e3e0db7ec98e5e8b226f50612a56fa012b1f660");
-    CHECK_U64(pbr_find_table[0xff], 0xd95ddf11);
+    check_str(hex, "5b52080d38287da9d2e278466e3e0db7ec98e5e8b226f50612a56fa012b1f660");
+    check_u64(pbr_find_table[0xff], 0xd95ddf11);
     json_decref(root);
 }
 
@@ -43,13 +43,13 @@ static void test_hash_of_a_full_window_matches_the_trace(void **state)
         uint32_t h = 0; /* the fill phase and the roll phase, byte by byte */
         for (size_t k = 0; k < n; k++)
             h = pbr_find_rotl1(h) ^ pbr_find_table[in.ptr[k]] ^ (k >= 64 ? pbr_find_table[in.ptr[k - 64]] : 0);
-        CHECK_U64(h, want);
+        check_u64(h, want);
         if (n >= PBR_CHUNK_WINDOW) {
-            CHECK_U64(pbr_find_hash(in.ptr + n), want);
+            check_u64(pbr_find_hash(in.ptr + n), want);
             checked++;
         }
     }
-    CHECK_INT(checked, 5);
+    check_int(checked, 5);
     test_unload(in);
     json_decref(root);
 }
@@ -62,14 +62,14 @@ static void test_average_must_be_a_power_of_two_within_bounds(void **state)
     struct pbr_find f = { .mask = 77 };
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-        CHECK_FAIL(pbr_find_init(&f, refused[i], PBR_FIND_AUTO, diag), PBR_E_ARG, "CHK-001");
-    CHECK_FAIL(pbr_find_init(&f, 8388608, PBR_FIND_AUTO, diag), PBR_E_ARG, "CHK-009");
-    CHECK_U64(f.mask, 77);
+        check_fail(pbr_find_init(&f, refused[i], PBR_FIND_AUTO, diag), PBR_E_ARG, "CHK-001");
+    check_fail(pbr_find_init(&f, 8388608, PBR_FIND_AUTO, diag), PBR_E_ARG, "CHK-009");
+    check_u64(f.mask, 77);
     for (size_t i = 0; i < sizeof(accepted) / sizeof(accepted[0]); i++) {
-        CHECK_INT(pbr_find_init(&f, accepted[i], PBR_FIND_PORTABLE, NULL), PBR_OK);
-        CHECK_U64(f.mask, 2 * accepted[i] - 1);
-        CHECK_U64(f.limit, 2 * accepted[i] - 3);
-        CHECK_INT(f.level, PBR_FIND_PORTABLE);
+        check_int(pbr_find_init(&f, accepted[i], PBR_FIND_PORTABLE, NULL), PBR_OK);
+        check_u64(f.mask, 2 * accepted[i] - 1);
+        check_u64(f.limit, 2 * accepted[i] - 3);
+        check_int(f.level, PBR_FIND_PORTABLE);
     }
 }
 
@@ -78,12 +78,12 @@ static void test_level_names_parse_back(void **state)
     (void)state;
     for (int i = PBR_FIND_AUTO; i <= PBR_FIND_AVX512; i++) {
         enum pbr_find_level level = PBR_FIND_AUTO;
-        CHECK(pbr_find_level_parse(pbr_span_str(pbr_find_level_name((enum pbr_find_level)i)), &level));
-        CHECK_INT(level, i);
+        check(pbr_find_level_parse(pbr_span_str(pbr_find_level_name((enum pbr_find_level)i)), &level));
+        check_int(level, i);
     }
     enum pbr_find_level level = PBR_FIND_AVX2;
-    CHECK(!pbr_find_level_parse(pbr_span_str("avx"), &level));
-    CHECK_INT(level, PBR_FIND_AVX2);
+    check(!pbr_find_level_parse(pbr_span_str("avx"), &level));
+    check_int(level, PBR_FIND_AVX2);
 }
 
 /* ---- kernels against the definition ---- */
@@ -139,16 +139,16 @@ static void test_only_the_window_and_the_range_are_read(void **state)
     struct guarded g = guarded_new(4096);
     const size_t page = g.page;
     struct pbr_find f;
-    CHECK_INT(pbr_find_init(&f, 256, PBR_FIND_PORTABLE, NULL), PBR_OK);
+    check_int(pbr_find_init(&f, 256, PBR_FIND_PORTABLE, NULL), PBR_OK);
     uint8_t *const first = g.map + page;
     fill_splitmix64(first, (size_t)(g.end - first), 7);
 
     for (size_t len = 65; len <= (size_t)(g.end - first); len += 1 + len / 8) {
         const uint8_t *at_end = g.end - len;
-        CHECK_U64(pbr_find_candidate(&f, at_end, 64, len), find_by_definition(256, at_end, 64, len));
-        CHECK_U64(pbr_find_candidate(&f, first, 64, len), find_by_definition(256, first, 64, len));
+        check_u64(pbr_find_candidate(&f, at_end, 64, len), find_by_definition(256, at_end, 64, len));
+        check_u64(pbr_find_candidate(&f, first, 64, len), find_by_definition(256, first, 64, len));
     }
-    CHECK_U64(pbr_find_candidate(&f, first - 36, 100, 101), find_by_definition(256, first - 36, 100, 101));
+    check_u64(pbr_find_candidate(&f, first - 36, 100, 101), find_by_definition(256, first - 36, 100, 101));
     munmap(g.map, g.map_len);
 }
 
@@ -157,9 +157,9 @@ static void test_an_empty_range_has_no_candidate_and_reads_nothing(void **state)
     (void)state;
     struct guarded g = guarded_new(64);
     struct pbr_find f;
-    CHECK_INT(pbr_find_init(&f, 256, PBR_FIND_AUTO, NULL), PBR_OK);
-    CHECK_U64(pbr_find_candidate(&f, g.map, 64, 64), 64);
-    CHECK_U64(pbr_find_candidate(&f, g.map, 65, 64), 64);
+    check_int(pbr_find_init(&f, 256, PBR_FIND_AUTO, NULL), PBR_OK);
+    check_u64(pbr_find_candidate(&f, g.map, 64, 64), 64);
+    check_u64(pbr_find_candidate(&f, g.map, 65, 64), 64);
     munmap(g.map, g.map_len);
 }
 
@@ -176,19 +176,19 @@ static void test_every_candidate_of_random_data_is_found_at_every_alignment(void
     for (size_t a = 0; a < sizeof(avgs) / sizeof(avgs[0]); a++) {
         struct pbr_find f;
         size_t found_nr = 0;
-        CHECK_INT(pbr_find_init(&f, avgs[a], PBR_FIND_PORTABLE, NULL), PBR_OK);
+        check_int(pbr_find_init(&f, avgs[a], PBR_FIND_PORTABLE, NULL), PBR_OK);
         for (size_t pos = 64; pos < LEN;) {
             const size_t want = find_by_definition(avgs[a], data, pos, LEN);
-            CHECK_U64(pbr_find_candidate(&f, data, pos, LEN), want);
+            check_u64(pbr_find_candidate(&f, data, pos, LEN), want);
             if (want < LEN) { /* the last byte of a range counts, the one behind it does not */
                 found_nr++;
-                CHECK_U64(pbr_find_candidate(&f, data, pos, want + 1), want);
-                CHECK_U64(pbr_find_candidate(&f, data, pos, want), want);
-                CHECK_U64(pbr_find_candidate(&f, data, want, LEN), want);
+                check_u64(pbr_find_candidate(&f, data, pos, want + 1), want);
+                check_u64(pbr_find_candidate(&f, data, pos, want), want);
+                check_u64(pbr_find_candidate(&f, data, want, LEN), want);
             }
             pos = want + 1;
         }
-        CHECK(found_nr >= 1 || avgs[a] > 4096);
+        check(found_nr >= 1 || avgs[a] > 4096);
     }
     free(data);
 }
@@ -200,10 +200,10 @@ static void test_periods_that_divide_32_never_give_a_candidate(void **state)
     for (size_t period = 1; period <= 32; period *= 2) {
         for (size_t i = 0; i < sizeof(data); i++)
             data[i] = (uint8_t)(i % period * 41 + 3);
-        CHECK_U64(pbr_find_hash(data + 64), 0);
+        check_u64(pbr_find_hash(data + 64), 0);
         struct pbr_find f;
-        CHECK_INT(pbr_find_init(&f, 256, PBR_FIND_AUTO, NULL), PBR_OK);
-        CHECK_U64(pbr_find_candidate(&f, data, 64, sizeof(data)), sizeof(data));
+        check_int(pbr_find_init(&f, 256, PBR_FIND_AUTO, NULL), PBR_OK);
+        check_u64(pbr_find_candidate(&f, data, 64, sizeof(data)), sizeof(data));
     }
 }
 
@@ -213,7 +213,7 @@ static void test_exactly_three_hash_values_are_candidates(void **state)
     (void)state;
     uint64_t seed = test_seed(5);
     struct pbr_find f;
-    CHECK_INT(pbr_find_init(&f, 4096, PBR_FIND_PORTABLE, NULL), PBR_OK);
+    check_int(pbr_find_init(&f, 4096, PBR_FIND_PORTABLE, NULL), PBR_OK);
     unsigned seen = 0;
     uint8_t p[128];
 
@@ -226,9 +226,9 @@ static void test_exactly_three_hash_values_are_candidates(void **state)
         if (low < f.mask - 3)
             continue;
         seen |= 1u << (low - (f.mask - 3));
-        CHECK_U64(pbr_find_candidate(&f, p, 67, 68), low == f.mask - 3 ? 68 : 67);
+        check_u64(pbr_find_candidate(&f, p, 67, 68), low == f.mask - 3 ? 68 : 67);
     }
-    CHECK_INT(seen, 15);
+    check_int(seen, 15);
 }
 
 int main(void)

@@ -27,10 +27,10 @@ static void test_empty_map_knows_nothing(void **state)
 
     pbr_known_release(&k); /* never initialised */
     pbr_known_init(&k, &env);
-    CHECK(!pbr_known_get(&k, zero, NULL));
-    CHECK_INT(w.allocs, 0);
+    check(!pbr_known_get(&k, zero, NULL));
+    check_int(w.allocs, 0);
     pbr_known_release(&k);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void check_all(void (*make)(uint64_t, uint8_t *), uint32_t nr)
@@ -44,21 +44,21 @@ static void check_all(void (*make)(uint64_t, uint8_t *), uint32_t nr)
     pbr_known_init(&k, &env);
     for (uint32_t i = 0; i < nr; i++) {
         make(i, digest);
-        CHECK_INT(pbr_known_set(&k, digest, i), PBR_OK);
-        CHECK_INT(pbr_known_set(&k, digest, i * 3), PBR_OK); /* overwritten, not doubled */
+        check_int(pbr_known_set(&k, digest, i), PBR_OK);
+        check_int(pbr_known_set(&k, digest, i * 3), PBR_OK); /* overwritten, not doubled */
     }
-    CHECK_INT(k.count, nr);
-    CHECK(k.capacity / 4 * 3 >= k.count);
+    check_int(k.count, nr);
+    check(k.capacity / 4 * 3 >= k.count);
     for (uint32_t i = 0; i < nr; i++) {
         make(i, digest);
-        CHECK(pbr_known_get(&k, digest, &value));
-        CHECK_INT(value, i * 3);
+        check(pbr_known_get(&k, digest, &value));
+        check_int(value, i * 3);
         make(i + nr, digest);
-        CHECK(!pbr_known_get(&k, digest, &value));
-        CHECK_INT(value, i * 3); /* untouched */
+        check(!pbr_known_get(&k, digest, &value));
+        check_int(value, i * 3); /* untouched */
     }
     pbr_known_release(&k);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_what_was_set_is_found_again(void **state)
@@ -85,15 +85,15 @@ static void test_overwriting_needs_no_memory(void **state)
     pbr_known_init(&k, &env);
     for (uint32_t i = 0; i < 1000; i++) {
         digest_of(i, digest);
-        CHECK_INT(pbr_known_set(&k, digest, 0), PBR_OK);
+        check_int(pbr_known_set(&k, digest, 0), PBR_OK);
         w.alloc_fault = (struct pbr_fault){ .nth = 0, .sticky = true };
-        CHECK_INT(pbr_known_set(&k, digest, 1), PBR_OK);
+        check_int(pbr_known_set(&k, digest, 1), PBR_OK);
         w.alloc_fault = (struct pbr_fault){ .nth = -1 };
-        CHECK(pbr_known_get(&k, digest, &value));
-        CHECK_INT(value, 1);
+        check(pbr_known_get(&k, digest, &value));
+        check_int(value, 1);
     }
     pbr_known_release(&k);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_failed_growth_leaves_the_map_as_it_was(void **state)
@@ -110,21 +110,21 @@ static void test_failed_growth_leaves_the_map_as_it_was(void **state)
         pbr_known_init(&k, &env);
         for (; nr < 48; nr++) { /* three quarters of the first table */
             digest_of(nr, digest);
-            CHECK_INT(pbr_known_set(&k, digest, nr), PBR_OK);
+            check_int(pbr_known_set(&k, digest, nr), PBR_OK);
         }
         w.alloc_fault.nth = nth;
         digest_of(nr, digest);
         rc = pbr_known_set(&k, digest, nr);
-        CHECK_INT(rc, PBR_E_NOMEM);
-        CHECK_INT(k.count, 48);
-        CHECK(!pbr_known_get(&k, digest, NULL));
-        CHECK_INT(pbr_known_set(&k, digest, nr), PBR_OK); /* and works again */
+        check_int(rc, PBR_E_NOMEM);
+        check_int(k.count, 48);
+        check(!pbr_known_get(&k, digest, NULL));
+        check_int(pbr_known_set(&k, digest, nr), PBR_OK); /* and works again */
         for (uint32_t i = 0; i <= nr; i++) {
             digest_of(i, digest);
-            CHECK(pbr_known_get(&k, digest, NULL));
+            check(pbr_known_get(&k, digest, NULL));
         }
         pbr_known_release(&k);
-        CHECK_INT(w.live_allocs, 0);
+        check_int(w.live_allocs, 0);
     }
 }
 

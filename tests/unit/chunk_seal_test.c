@@ -90,9 +90,9 @@ static void test_valid_vectors_open_to_their_plain_data(void **state)
         };
         struct pbr_span got = pbr_span(NULL, 0);
         pbr_buf_clear(&r->plain);
-        CHECK_INT(pbr_open_blob(r->opener, raw, &opts, &r->plain, &got, NULL), PBR_OK);
-        CHECK_SPAN(got, want);
-        CHECK(r->plain.len ==
+        check_int(pbr_open_blob(r->opener, raw, &opts, &r->plain, &got, NULL), PBR_OK);
+        check_span(got, want);
+        check(r->plain.len ==
               (strcmp(vector_text(v, "magic_kind"), "uncompressed") == 0 ? 0 : want.len));
         test_unload(raw);
         test_unload(want);
@@ -116,14 +116,14 @@ static void test_vectors_that_say_so_are_reproduced_byte_for_byte(void **state)
         const bool must = json_is_true(json_object_get(v, "encoder_must_reproduce"));
         for (int compress = 0; must && compress < 2; compress++) {
             pbr_buf_clear(&r->raw);
-            CHECK_INT(pbr_seal(r->sealer, crypt, compress, plain, &r->raw, NULL), PBR_OK);
-            CHECK_SPAN(pbr_buf_span(&r->raw), raw);
+            check_int(pbr_seal(r->sealer, crypt, compress, plain, &r->raw, NULL), PBR_OK);
+            check_span(pbr_buf_span(&r->raw), raw);
             exact++;
         }
         test_unload(raw);
         test_unload(plain);
     }
-    CHECK(exact >= 12);
+    check(exact >= 12);
     json_decref(top);
 }
 
@@ -144,16 +144,16 @@ static void test_what_is_sealed_opens_to_the_same_data(void **state)
             const struct pbr_open_opts opts = { .crypt = crypt };
             pbr_buf_clear(&r->raw);
             pbr_buf_clear(&r->plain);
-            CHECK_INT(pbr_buf_append(&r->raw, pbr_span_str("head")), PBR_OK);
-            CHECK_INT(pbr_seal(r->sealer, crypt, compress, plain, &r->raw, NULL), PBR_OK);
+            check_int(pbr_buf_append(&r->raw, pbr_span_str("head")), PBR_OK);
+            check_int(pbr_seal(r->sealer, crypt, compress, plain, &r->raw, NULL), PBR_OK);
             const struct pbr_span raw = pbr_span_sub(pbr_buf_span(&r->raw), 4, r->raw.len);
-            CHECK_INT(pbr_blob_parse(raw, &blob, NULL), PBR_OK);
-            CHECK(pbr_blob_is_encrypted(blob.kind) == (crypt != NULL));
+            check_int(pbr_blob_parse(raw, &blob, NULL), PBR_OK);
+            check(pbr_blob_is_encrypted(blob.kind) == (crypt != NULL));
             if (!compress)
-                CHECK(!pbr_blob_is_compressed(blob.kind));
-            CHECK(raw.len <= pbr_blob_hdr_len(blob.kind) + plain.len);
-            CHECK_INT(pbr_open_blob(r->opener, raw, &opts, &r->plain, &got, NULL), PBR_OK);
-            CHECK_SPAN(got, plain);
+                check(!pbr_blob_is_compressed(blob.kind));
+            check(raw.len <= pbr_blob_hdr_len(blob.kind) + plain.len);
+            check_int(pbr_open_blob(r->opener, raw, &opts, &r->plain, &got, NULL), PBR_OK);
+            check_span(got, plain);
         }
         test_unload(plain);
     }
@@ -205,14 +205,14 @@ static void test_invalid_vectors_fail_for_the_stated_reason(void **state)
             k++;
             assert_true(k < sizeof(classes) / sizeof(classes[0]));
         }
-        CHECK_INT(pbr_open_blob(r->opener, raw, &opts, &r->plain, &got, &d), classes[k].code);
+        check_int(pbr_open_blob(r->opener, raw, &opts, &r->plain, &got, &d), classes[k].code);
         assert_non_null(d.rule);
-        CHECK_STR(d.rule, classes[k].rule);
-        CHECK(got.ptr == (const uint8_t *)&i);
-        CHECK_U64(r->plain.len, 0);
+        check_str(d.rule, classes[k].rule);
+        check(got.ptr == (const uint8_t *)&i);
+        check_u64(r->plain.len, 0);
         test_unload(raw);
     }
-    CHECK(i > 15);
+    check(i > 15);
     json_decref(top);
 }
 
@@ -224,22 +224,22 @@ static void test_zero_chunks_have_the_listed_digests(void **state)
     struct pbr_crypt crypt;
     size_t i;
     json_t *v;
-    CHECK(vector_crypt(zero, &crypt));
+    check(vector_crypt(zero, &crypt));
     json_array_foreach(json_object_get(zero, "sizes"), i, v)
     {
         const size_t len = vector_u64(v, "size");
         uint8_t *zeros = calloc(len, 1), digest[PBR_DIGEST_LEN];
         char hex[65];
         assert_non_null(zeros);
-        CHECK_INT(pbr_chunk_digest(NULL, pbr_span(zeros, len), digest), PBR_OK);
+        check_int(pbr_chunk_digest(NULL, pbr_span(zeros, len), digest), PBR_OK);
         pbr_format_hex(digest, sizeof(digest), hex);
-        CHECK_STR(hex, vector_text(v, "plain_digest"));
-        CHECK_INT(pbr_chunk_digest(&crypt, pbr_span(zeros, len), digest), PBR_OK);
+        check_str(hex, vector_text(v, "plain_digest"));
+        check_int(pbr_chunk_digest(&crypt, pbr_span(zeros, len), digest), PBR_OK);
         pbr_format_hex(digest, sizeof(digest), hex);
-        CHECK_STR(hex, vector_text(v, "keyed_digest"));
+        check_str(hex, vector_text(v, "keyed_digest"));
         free(zeros);
     }
-    CHECK(i > 5);
+    check(i > 5);
     json_decref(top);
 }
 
@@ -253,32 +253,32 @@ static void test_keys_and_digests_are_derived_as_listed(void **state)
     {
         struct pbr_crypt crypt;
         char hex[65];
-        CHECK(vector_crypt(v, &crypt));
+        check(vector_crypt(v, &crypt));
         pbr_format_hex(crypt.id_key, 32, hex);
-        CHECK_STR(hex, vector_text(v, "id_key_hex"));
+        check_str(hex, vector_text(v, "id_key_hex"));
         pbr_format_hex(crypt.fingerprint, 32, hex);
-        CHECK_STR(hex, vector_text(v, "fingerprint_hex"));
+        check_str(hex, vector_text(v, "fingerprint_hex"));
         json_array_foreach(json_object_get(v, "digest_of"), k, of)
         {
             uint8_t out[32];
             const struct pbr_span plain = vector_hex(of, "plain_hex");
-            CHECK_INT(pbr_chunk_digest(NULL, plain, out), PBR_OK);
+            check_int(pbr_chunk_digest(NULL, plain, out), PBR_OK);
             pbr_format_hex(out, 32, hex);
-            CHECK_STR(hex, vector_text(of, "plain_sha256"));
-            CHECK_INT(pbr_chunk_digest(&crypt, plain, out), PBR_OK);
+            check_str(hex, vector_text(of, "plain_sha256"));
+            check_int(pbr_chunk_digest(&crypt, plain, out), PBR_OK);
             pbr_format_hex(out, 32, hex);
-            CHECK_STR(hex, vector_text(of, "keyed_digest_hex"));
-            CHECK_INT(pbr_hmac_sha256(pbr_span(crypt.id_key, 32), plain, out), PBR_OK);
+            check_str(hex, vector_text(of, "keyed_digest_hex"));
+            check_int(pbr_hmac_sha256(pbr_span(crypt.id_key, 32), plain, out), PBR_OK);
             pbr_format_hex(out, 32, hex);
-            CHECK_STR(hex, vector_text(of, "auth_tag_hex"));
+            check_str(hex, vector_text(of, "auth_tag_hex"));
             test_unload(plain);
         }
-        CHECK(k == 3);
+        check(k == 3);
         pbr_crypt_wipe(&crypt);
         static const struct pbr_crypt wiped;
         assert_memory_equal(&crypt, &wiped, sizeof(crypt));
     }
-    CHECK(i == 3);
+    check(i == 3);
     json_decref(top);
 }
 
@@ -288,19 +288,19 @@ static void test_kind_must_be_the_one_that_is_due(void **state)
     const uint8_t key[32] = { 7 };
     struct pbr_crypt crypt;
     struct pbr_span got;
-    CHECK_INT(pbr_crypt_init(&crypt, key), PBR_OK);
+    check_int(pbr_crypt_init(&crypt, key), PBR_OK);
     for (int encrypted = 0; encrypted < 2; encrypted++) {
         pbr_buf_clear(&r->raw);
-        CHECK_INT(pbr_seal(r->sealer, encrypted ? &crypt : NULL, true, pbr_span_str("data"),
+        check_int(pbr_seal(r->sealer, encrypted ? &crypt : NULL, true, pbr_span_str("data"),
                            &r->raw, NULL),
                   PBR_OK);
         const struct pbr_open_opts plain = { .crypt = &crypt, .want = PBR_OPEN_UNENCRYPTED };
         const struct pbr_open_opts sealed = { .crypt = &crypt, .want = PBR_OPEN_ENCRYPTED };
         const struct pbr_span raw = pbr_buf_span(&r->raw);
-        CHECK_INT(
+        check_int(
             pbr_open_blob(r->opener, raw, encrypted ? &sealed : &plain, &r->plain, &got, NULL),
             PBR_OK);
-        CHECK_FAIL(
+        check_fail(
             pbr_open_blob(r->opener, raw, encrypted ? &plain : &sealed, &r->plain, &got, diag),
             PBR_E_CRYPTO, "BLOB-087");
     }
@@ -313,29 +313,29 @@ static void test_texts_of_chunk_checks_are_the_server_s(void **state)
     struct pbr_span got;
     const uint8_t digest[PBR_DIGEST_LEN] = { 0 };
     struct pbr_open_opts opts = { .digest = digest };
-    CHECK_INT(pbr_seal(r->sealer, NULL, true, pbr_span_str("hello"), &r->raw, NULL), PBR_OK);
-    CHECK_INT(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, &d),
+    check_int(pbr_seal(r->sealer, NULL, true, pbr_span_str("hello"), &r->raw, NULL), PBR_OK);
+    check_int(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, &d),
               PBR_E_INTEGRITY);
-    CHECK_STR(d.text, "detected chunk with wrong digest.");
+    check_str(d.text, "detected chunk with wrong digest.");
     pbr_diag_clear(&d);
     opts = (struct pbr_open_opts){ .has_len = true, .len = 6 };
-    CHECK_INT(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, &d),
+    check_int(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, &d),
               PBR_E_INTEGRITY);
-    CHECK_STR(d.text, "detected chunk with wrong length (6 != 5)");
+    check_str(d.text, "detected chunk with wrong length (6 != 5)");
 }
 
 static void test_crc_check_can_be_left_out(void **state)
 {
     struct rig *r = *state;
     struct pbr_span got;
-    CHECK_INT(pbr_seal(r->sealer, NULL, false, pbr_span_str("hello"), &r->raw, NULL), PBR_OK);
+    check_int(pbr_seal(r->sealer, NULL, false, pbr_span_str("hello"), &r->raw, NULL), PBR_OK);
     r->raw.ptr[8] ^= 1;
     const struct pbr_open_opts with = { 0 }, without = { .skip_crc = true };
-    CHECK_FAIL(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &with, &r->plain, &got, diag),
+    check_fail(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &with, &r->plain, &got, diag),
                PBR_E_INTEGRITY, "BLOB-051");
-    CHECK_INT(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &without, &r->plain, &got, NULL),
+    check_int(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &without, &r->plain, &got, NULL),
               PBR_OK);
-    CHECK_SPAN(got, pbr_span_str("hello"));
+    check_span(got, pbr_span_str("hello"));
 }
 
 static void test_plain_data_is_bounded_for_every_kind(void **state)
@@ -344,23 +344,23 @@ static void test_plain_data_is_bounded_for_every_kind(void **state)
     const uint8_t key[32] = { 7 };
     struct pbr_crypt crypt;
     uint8_t text[1000];
-    CHECK_INT(pbr_crypt_init(&crypt, key), PBR_OK);
+    check_int(pbr_crypt_init(&crypt, key), PBR_OK);
     memset(text, 't', sizeof(text));
     for (int kind = 0; kind < 4; kind++) {
         struct pbr_span got;
         struct pbr_open_opts opts = { .crypt = &crypt, .max = 999 };
         pbr_buf_clear(&r->raw);
-        CHECK_INT(pbr_seal(r->sealer, kind >= 2 ? &crypt : NULL, kind % 2, pbr_span(text, 1000),
+        check_int(pbr_seal(r->sealer, kind >= 2 ? &crypt : NULL, kind % 2, pbr_span(text, 1000),
                            &r->raw, NULL),
                   PBR_OK);
-        CHECK_FAIL(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, diag),
+        check_fail(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, diag),
                    PBR_E_LIMIT, "BLOB-060");
         opts.max = 1000;
         pbr_buf_clear(&r->plain);
-        CHECK_INT(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, NULL),
+        check_int(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, NULL),
                   PBR_OK);
-        CHECK_SPAN(got, pbr_span(text, 1000));
-        CHECK_U64(r->plain.max, PBR_BLOB_PLAIN_MAX);
+        check_span(got, pbr_span(text, 1000));
+        check_u64(r->plain.max, PBR_BLOB_PLAIN_MAX);
         pbr_buf_clear(&r->plain);
     }
 }
@@ -372,15 +372,15 @@ static void test_default_bound_is_that_of_a_chunk(void **state)
     const struct pbr_open_opts opts = { 0 };
     struct pbr_span got;
     assert_non_null(big);
-    CHECK_INT(pbr_seal(r->sealer, NULL, true, pbr_span(big, PBR_CHUNK_MAX), &r->raw, NULL), PBR_OK);
-    CHECK_INT(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, NULL),
+    check_int(pbr_seal(r->sealer, NULL, true, pbr_span(big, PBR_CHUNK_MAX), &r->raw, NULL), PBR_OK);
+    check_int(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, NULL),
               PBR_OK);
-    CHECK_U64(got.len, PBR_CHUNK_MAX);
+    check_u64(got.len, PBR_CHUNK_MAX);
     pbr_buf_clear(&r->raw);
     pbr_buf_clear(&r->plain);
-    CHECK_INT(pbr_seal(r->sealer, NULL, true, pbr_span(big, PBR_CHUNK_MAX + 1), &r->raw, NULL),
+    check_int(pbr_seal(r->sealer, NULL, true, pbr_span(big, PBR_CHUNK_MAX + 1), &r->raw, NULL),
               PBR_OK);
-    CHECK_FAIL(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, diag),
+    check_fail(pbr_open_blob(r->opener, pbr_buf_span(&r->raw), &opts, &r->plain, &got, diag),
                PBR_E_LIMIT, "BLOB-060");
     free(big);
 }
@@ -390,10 +390,10 @@ static void test_more_than_128_mib_is_not_sealed(void **state)
     struct rig *r = *state;
     const uint8_t byte = 0;
     /* refused by its length alone: nothing of it is read */
-    CHECK_FAIL(pbr_seal(r->sealer, NULL, true, pbr_span(&byte, (size_t)PBR_BLOB_PLAIN_MAX + 1),
+    check_fail(pbr_seal(r->sealer, NULL, true, pbr_span(&byte, (size_t)PBR_BLOB_PLAIN_MAX + 1),
                         &r->raw, diag),
                PBR_E_LIMIT, "BLOB-021");
-    CHECK_U64(r->raw.len, 0);
+    check_u64(r->raw.len, 0);
 }
 
 int main(void)

@@ -21,11 +21,11 @@ static void test_specifications_are_taken_apart(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pbr_backup_spec s;
-        CHECK_INT(pbr_backup_spec_parse(rows[i].text, &s, NULL), PBR_OK);
-        CHECK_INT(s.type, rows[i].type);
-        CHECK_STR(s.target, rows[i].target);
-        CHECK_STR(s.base, rows[i].base);
-        CHECK_STR(s.path, rows[i].path);
+        check_int(pbr_backup_spec_parse(rows[i].text, &s, NULL), PBR_OK);
+        check_int(s.type, rows[i].type);
+        check_str(s.target, rows[i].target);
+        check_str(s.base, rows[i].base);
+        check_str(s.path, rows[i].path);
     }
 }
 
@@ -41,8 +41,8 @@ static void test_other_texts_are_refused(void **state)
         struct pbr_backup_spec s = { .base = "kept" };
         if (pbr_backup_spec_parse(texts[i], &s, NULL) == PBR_OK)
             print_error("accepted: '%s'\n", texts[i]);
-        CHECK_FAIL(pbr_backup_spec_parse(texts[i], &s, diag), PBR_E_ARG, "CLI-030");
-        CHECK_STR(s.base, "kept");
+        check_fail(pbr_backup_spec_parse(texts[i], &s, diag), PBR_E_ARG, "CLI-030");
+        check_str(s.base, "kept");
     }
 }
 
@@ -55,14 +55,14 @@ static void test_long_names_leave_room_for_what_is_added(void **state)
     for (size_t n = 1; n < 300; n++) {
         snprintf(text, sizeof(text), "%0*d.pxar:/", (int)n, 0);
         if (pbr_backup_spec_parse(text, &s, NULL) == PBR_OK) {
-            CHECK_INT(longest, n - 1); /* up to one length, none beyond */
+            check_int(longest, n - 1); /* up to one length, none beyond */
             longest = n;
-            CHECK_INT(strlen(s.base), n);
-            CHECK_INT(strlen(s.target), n + 5);
+            check_int(strlen(s.base), n);
+            check_int(strlen(s.target), n + 5);
         }
     }
-    CHECK(longest > 100);
-    CHECK(longest + strlen(".mpxar.didx") <= PBR_ARCHIVE_NAME_MAX);
+    check(longest > 100);
+    check(longest + strlen(".mpxar.didx") <= PBR_ARCHIVE_NAME_MAX);
 }
 
 int main(void)

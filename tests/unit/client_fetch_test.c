@@ -51,24 +51,24 @@ static int make_archive(void **state)
     struct pbr_sealer *sealer;
     uint64_t random = 5, end = 0;
     plain = mt_env(&own);
-    CHECK_INT(pbr_sealer_new(&plain, &sealer), PBR_OK);
+    check_int(pbr_sealer_new(&plain, &sealer), PBR_OK);
     pbr_buf_init(&archive.file, &plain, 1 << 20);
     uint8_t hdr[PBR_INDEX_HDR], rec[PBR_DIDX_REC];
     pbr_index_hdr_emit(&(struct pbr_index){ .kind = PBR_INDEX_DYNAMIC, .ctime_s = 1700000000 }, hdr);
-    CHECK_INT(pbr_buf_append(&archive.file, pbr_span(hdr, sizeof(hdr))), PBR_OK);
+    check_int(pbr_buf_append(&archive.file, pbr_span(hdr, sizeof(hdr))), PBR_OK);
     for (size_t i = 0; i < CHUNKS; i++) {
         const size_t len = 1 + test_next_random(&random) % LEN_MAX;
         for (size_t k = 0; k < len; k++)
             content[end + k] = (uint8_t)(i % 2 ? test_next_random(&random) : i);
         ends[i] = end += len;
-        CHECK_INT(pbr_chunk_digest(NULL, chunk(i), digests[i]), PBR_OK);
+        check_int(pbr_chunk_digest(NULL, chunk(i), digests[i]), PBR_OK);
         pbr_buf_init(&blobs[i], &plain, PBR_CHUNK_RAW_MAX);
-        CHECK_INT(pbr_seal(sealer, NULL, true, chunk(i), &blobs[i], NULL), PBR_OK);
+        check_int(pbr_seal(sealer, NULL, true, chunk(i), &blobs[i], NULL), PBR_OK);
         pbr_didx_rec_emit(end, digests[i], rec);
-        CHECK_INT(pbr_buf_append(&archive.file, pbr_span(rec, sizeof(rec))), PBR_OK);
+        check_int(pbr_buf_append(&archive.file, pbr_span(rec, sizeof(rec))), PBR_OK);
     }
     pbr_sealer_free(sealer);
-    CHECK_INT(pbr_index_parse(pbr_buf_span(&archive.file), false, &archive.index, NULL), PBR_OK);
+    check_int(pbr_index_parse(pbr_buf_span(&archive.file), false, &archive.index, NULL), PBR_OK);
     return 0;
 }
 
@@ -153,8 +153,8 @@ static int open_link(struct server *s, struct pbr_link **ret, struct pbr_diag *d
 {
     int fds[2];
     struct pbr_pipe pipe;
-    CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    CHECK_INT(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+    check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    check_int(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     fake_init(&s->h2, fds[1], 0, handle, s);
     s->h2.idle = s->late || s->lazy ? on_idle : NULL;
     fake_start(&s->h2);
@@ -170,7 +170,7 @@ static void close_all(struct server *s, struct pbr_link *link)
 {
     pbr_link_free(link);
     fake_release(&s->h2);
-    CHECK_INT(atomic_load(&world.live_allocs), 0);
+    check_int(atomic_load(&world.live_allocs), 0);
 }
 
 static int set_up(void **state)
@@ -189,7 +189,7 @@ static int read_all(struct pbr_stream *st, uint64_t *ret_pos, struct pbr_diag *d
         const int rc = pbr_stream_peek(st, &view, diag);
         if (rc < 0 || view.len == 0)
             return rc;
-        CHECK_SPAN(view, pbr_span_sub(pbr_span(content, (size_t)archive.index.size), (size_t)*ret_pos, view.len));
+        check_span(view, pbr_span_sub(pbr_span(content, (size_t)archive.index.size), (size_t)*ret_pos, view.len));
         pbr_stream_consume(st, view.len);
         *ret_pos += view.len;
     }
@@ -207,15 +207,15 @@ static void test_archive_comes_out_in_order(void **state)
             uint64_t pos;
             const struct pbr_fetch_opts opts = { .ahead_bytes = ahead[a] };
             s = (struct server){ .late = late };
-            CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-            CHECK_INT(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
-            CHECK_INT(read_all(&st, &pos, NULL), PBR_OK);
-            CHECK_U64(pos, archive.index.size);
+            check_int(open_link(&s, &link, NULL), PBR_OK);
+            check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+            check_int(read_all(&st, &pos, NULL), PBR_OK);
+            check_u64(pos, archive.index.size);
             pbr_stream_close(&st);
             fake_join(&s.h2);
             for (size_t i = 0; i < CHUNKS; i++)
-                CHECK_INT(s.requests[i], 1);
-            CHECK(s.h2.open_max <= (ahead[a] == 1 ? 2 : 64)); /* the window */
+                check_int(s.requests[i], 1);
+            check(s.h2.open_max <= (ahead[a] == 1 ? 2 : 64)); /* the window */
             close_all(&s, link);
         }
 }
@@ -230,25 +230,25 @@ static void test_skipped_chunks_are_not_fetched(void **state)
         const struct pbr_fetch_opts opts = { .ahead_bytes = 1 };
         uint8_t byte;
         s = (struct server){ .late = late };
-        CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-        CHECK_INT(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+        check_int(open_link(&s, &link, NULL), PBR_OK);
+        check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
         uint64_t pos = 0;
         for (size_t i = 0; i < CHUNKS; i += 10) { /* the last byte of every tenth chunk */
-            CHECK_INT(pbr_stream_skip(&st, ends[i] - 1 - pos, NULL), PBR_OK);
-            CHECK_INT(pbr_stream_read(&st, &byte, 1, NULL), PBR_OK);
-            CHECK_INT(byte, content[ends[i] - 1]);
+            check_int(pbr_stream_skip(&st, ends[i] - 1 - pos, NULL), PBR_OK);
+            check_int(pbr_stream_read(&st, &byte, 1, NULL), PBR_OK);
+            check_int(byte, content[ends[i] - 1]);
             pos = ends[i];
         }
         struct pbr_diag diag = { 0 };
-        CHECK_INT(pbr_stream_skip(&st, archive.index.size - pos + 1, &diag), PBR_E_TRUNCATED);
-        CHECK_INT(pbr_stream_skip(&st, archive.index.size - pos, NULL), PBR_OK);
+        check_int(pbr_stream_skip(&st, archive.index.size - pos + 1, &diag), PBR_E_TRUNCATED);
+        check_int(pbr_stream_skip(&st, archive.index.size - pos, NULL), PBR_OK);
         struct pbr_span view;
-        CHECK_INT(pbr_stream_peek(&st, &view, NULL), PBR_OK);
-        CHECK_INT(view.len, 0);
+        check_int(pbr_stream_peek(&st, &view, NULL), PBR_OK);
+        check_int(view.len, 0);
         pbr_stream_close(&st);
         fake_join(&s.h2);
         for (size_t i = 0; i < CHUNKS; i++)
-            CHECK(s.requests[i] <= (i % 10 < 2)); /* one ahead at most */
+            check(s.requests[i] <= (i % 10 < 2)); /* one ahead at most */
         close_all(&s, link);
     }
 }
@@ -263,25 +263,25 @@ static void test_fast_skipping_does_not_pile_up_requests(void **state)
     const struct pbr_fetch_opts opts = { .ahead_bytes = 20 * LEN_MAX };
     uint64_t random = 17, pos = 0;
     s = (struct server){ .lazy = true };
-    CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-    CHECK_INT(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+    check_int(open_link(&s, &link, NULL), PBR_OK);
+    check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
     for (;;) {
         uint8_t byte;
         const uint64_t n = test_next_random(&random) % (15 * LEN_MAX);
         if (n >= archive.index.size - pos)
             break;
         uint64_t i = 0;
-        CHECK(pbr_index_lookup(&archive.index, pos + n, &i));
+        check(pbr_index_lookup(&archive.index, pos + n, &i));
         atomic_store(&s.wanted, (size_t)i);
-        CHECK_INT(pbr_stream_skip(&st, n, NULL), PBR_OK);
-        CHECK_INT(pbr_stream_read(&st, &byte, 1, NULL), PBR_OK);
-        CHECK_INT(byte, content[pos + n]);
+        check_int(pbr_stream_skip(&st, n, NULL), PBR_OK);
+        check_int(pbr_stream_read(&st, &byte, 1, NULL), PBR_OK);
+        check_int(byte, content[pos + n]);
         pos += n + 1;
     }
     atomic_store(&s.wanted, CHUNKS);
     pbr_stream_close(&st);
     fake_join(&s.h2);
-    CHECK(s.h2.open_max > 20 && s.h2.open_max <= 65); /* the window, and the one that is waited for */
+    check(s.h2.open_max > 20 && s.h2.open_max <= 65); /* the window, and the one that is waited for */
     close_all(&s, link);
 }
 
@@ -294,8 +294,8 @@ static void test_close_in_the_middle_waits_for_what_is_under_way(void **state)
         struct pbr_stream st;
         const struct pbr_fetch_opts opts = { 0 };
         s = (struct server){ .late = after % 2, .fault = after % 3 ? NO_FAULT : DROP, .at = after + 3 };
-        CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-        CHECK_INT(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+        check_int(open_link(&s, &link, NULL), PBR_OK);
+        check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
         for (size_t i = 0; i < after; i++) {
             struct pbr_span view;
             if (pbr_stream_peek(&st, &view, NULL) < 0)
@@ -322,7 +322,7 @@ static void check_named(const struct pbr_diag *diag, size_t i)
     snprintf(want, sizeof(want), "chunk %s (archive offset %" PRIu64 ")", hex, start_of(i));
     if (!strstr(diag->text, want))
         print_error("'%s' does not name '%s'\n", diag->text, want);
-    CHECK(strstr(diag->text, want));
+    check(strstr(diag->text, want));
 }
 
 static void test_damaged_chunk_fails_the_read_that_needs_it(void **state)
@@ -338,26 +338,26 @@ static void test_damaged_chunk_fails_the_read_that_needs_it(void **state)
             uint64_t pos;
             const struct pbr_fetch_opts opts = { .ahead_bytes = 3000 };
             s = (struct server){ .late = late, .fault = faults[k].fault, .at = AT };
-            CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-            CHECK_INT(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+            check_int(open_link(&s, &link, NULL), PBR_OK);
+            check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
             const int rc = read_all(&st, &pos, &diag);
-            CHECK(rc < 0);
+            check(rc < 0);
             if (faults[k].fault == ENCRYPTED) /* too small for that kind, or of the wrong kind */
-                CHECK(rc == PBR_E_FORMAT || rc == PBR_E_CRYPTO || rc == PBR_E_INTEGRITY);
+                check(rc == PBR_E_FORMAT || rc == PBR_E_CRYPTO || rc == PBR_E_INTEGRITY);
             else if (faults[k].fault != DROP)
-                CHECK_INT(rc, faults[k].rc);
-            CHECK_INT(diag.code, rc);
+                check_int(rc, faults[k].rc);
+            check_int(diag.code, rc);
             if (faults[k].fault == DROP) {
-                CHECK(pos <= start_of(AT)); /* what was under way is lost too */
+                check(pos <= start_of(AT)); /* what was under way is lost too */
             } else {
-                CHECK_U64(pos, start_of(AT));
+                check_u64(pos, start_of(AT));
                 check_named(&diag, AT);
-                CHECK_INT(pbr_stream_peek(&st, &(struct pbr_span){ 0 }, NULL), rc); /* and again */
+                check_int(pbr_stream_peek(&st, &(struct pbr_span){ 0 }, NULL), rc); /* and again */
                 /* what lies behind it is still readable */
-                CHECK_INT(pbr_stream_skip(&st, ends[AT] - pos, NULL), PBR_OK);
+                check_int(pbr_stream_skip(&st, ends[AT] - pos, NULL), PBR_OK);
                 uint8_t byte;
-                CHECK_INT(pbr_stream_read(&st, &byte, 1, NULL), PBR_OK);
-                CHECK_INT(byte, content[ends[AT]]);
+                check_int(pbr_stream_read(&st, &byte, 1, NULL), PBR_OK);
+                check_int(byte, content[ends[AT]]);
             }
             pbr_stream_close(&st);
             close_all(&s, link);
@@ -375,12 +375,12 @@ static void test_damaged_chunk_does_not_matter_if_it_is_skipped(void **state)
         const struct pbr_fetch_opts opts = { 0 };
         static uint8_t out[sizeof(content)];
         s = (struct server){ .fault = faults[k].fault, .at = AT };
-        CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-        CHECK_INT(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
-        CHECK_INT(pbr_stream_read(&st, out, (size_t)start_of(AT), NULL), PBR_OK);
-        CHECK_INT(pbr_stream_skip(&st, ends[AT] - start_of(AT), NULL), PBR_OK);
-        CHECK_INT(pbr_stream_read(&st, out, (size_t)(archive.index.size - ends[AT]), NULL), PBR_OK);
-        CHECK_SPAN(pbr_span(out, (size_t)(archive.index.size - ends[AT])),
+        check_int(open_link(&s, &link, NULL), PBR_OK);
+        check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+        check_int(pbr_stream_read(&st, out, (size_t)start_of(AT), NULL), PBR_OK);
+        check_int(pbr_stream_skip(&st, ends[AT] - start_of(AT), NULL), PBR_OK);
+        check_int(pbr_stream_read(&st, out, (size_t)(archive.index.size - ends[AT]), NULL), PBR_OK);
+        check_span(pbr_span(out, (size_t)(archive.index.size - ends[AT])),
                    pbr_span(content + ends[AT], (size_t)(archive.index.size - ends[AT])));
         pbr_stream_close(&st);
         close_all(&s, link);
@@ -398,18 +398,18 @@ static void test_empty_archive_needs_no_request(void **state)
     struct pbr_fetched_index empty = { 0 };
     const struct pbr_fetch_opts opts = { 0 };
     s = (struct server){ 0 };
-    CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-    CHECK_INT(pbr_fetch_stream(&env, link, &empty, &opts, &st, NULL), PBR_OK);
-    CHECK_INT(pbr_stream_peek(&st, &view, NULL), PBR_OK);
-    CHECK_INT(view.len, 0);
-    CHECK_INT(pbr_stream_skip(&st, 1, NULL), PBR_E_TRUNCATED);
+    check_int(open_link(&s, &link, NULL), PBR_OK);
+    check_int(pbr_fetch_stream(&env, link, &empty, &opts, &st, NULL), PBR_OK);
+    check_int(pbr_stream_peek(&st, &view, NULL), PBR_OK);
+    check_int(view.len, 0);
+    check_int(pbr_stream_skip(&st, 1, NULL), PBR_E_TRUNCATED);
     pbr_stream_close(&st);
-    CHECK_INT(pbr_fetch_source(&env, link, &empty, &opts, &src, NULL), PBR_OK);
+    check_int(pbr_fetch_source(&env, link, &empty, &opts, &src, NULL), PBR_OK);
     uint8_t byte;
-    CHECK_INT(pbr_source_read_at(&src, 0, &byte, 1, NULL), PBR_E_TRUNCATED);
+    check_int(pbr_source_read_at(&src, 0, &byte, 1, NULL), PBR_E_TRUNCATED);
     pbr_source_close(&src);
     fake_join(&s.h2);
-    CHECK_INT(s.request_nr, 0);
+    check_int(s.request_nr, 0);
     close_all(&s, link);
 }
 
@@ -425,15 +425,15 @@ static void test_source_reads_across_chunks(void **state)
     static uint8_t out[sizeof(content)];
     uint64_t random = 23;
     s = (struct server){ 0 };
-    CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-    CHECK_INT(pbr_fetch_source(&env, link, &archive, &opts, &src, NULL), PBR_OK);
-    CHECK_U64(src.size, archive.index.size);
+    check_int(open_link(&s, &link, NULL), PBR_OK);
+    check_int(pbr_fetch_source(&env, link, &archive, &opts, &src, NULL), PBR_OK);
+    check_u64(src.size, archive.index.size);
     for (int i = 0; i < 100; i++) {
         const uint64_t off = test_next_random(&random) % src.size;
         const uint64_t want = test_next_random(&random) % 3000;
         const size_t len = (size_t)(want < src.size - off ? want : src.size - off);
-        CHECK_INT(pbr_source_read_at(&src, off, out, len, NULL), PBR_OK);
-        CHECK_SPAN(pbr_span(out, len), pbr_span(content + off, len));
+        check_int(pbr_source_read_at(&src, off, out, len, NULL), PBR_OK);
+        check_span(pbr_span(out, len), pbr_span(content + off, len));
     }
     pbr_source_close(&src);
     close_all(&s, link);
@@ -448,19 +448,19 @@ static void test_source_keeps_the_chunks_used_last(void **state)
     const struct pbr_fetch_opts opts = { 0 };
     uint8_t byte;
     s = (struct server){ 0 };
-    CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-    CHECK_INT(pbr_fetch_source(&env, link, &archive, &opts, &src, NULL), PBR_OK);
+    check_int(open_link(&s, &link, NULL), PBR_OK);
+    check_int(pbr_fetch_source(&env, link, &archive, &opts, &src, NULL), PBR_OK);
     for (int round = 0; round < 10; round++) /* four chunks in turn fit */
         for (size_t i = 0; i < 4; i++)
-            CHECK_INT(pbr_source_read_at(&src, start_of(i), &byte, 1, NULL), PBR_OK);
-    CHECK_INT(pbr_source_read_at(&src, start_of(4), &byte, 1, NULL), PBR_OK); /* the oldest goes: 0 */
-    CHECK_INT(pbr_source_read_at(&src, start_of(1), &byte, 1, NULL), PBR_OK);
-    CHECK_INT(pbr_source_read_at(&src, start_of(0), &byte, 1, NULL), PBR_OK);
+            check_int(pbr_source_read_at(&src, start_of(i), &byte, 1, NULL), PBR_OK);
+    check_int(pbr_source_read_at(&src, start_of(4), &byte, 1, NULL), PBR_OK); /* the oldest goes: 0 */
+    check_int(pbr_source_read_at(&src, start_of(1), &byte, 1, NULL), PBR_OK);
+    check_int(pbr_source_read_at(&src, start_of(0), &byte, 1, NULL), PBR_OK);
     pbr_source_close(&src);
     fake_join(&s.h2);
-    CHECK_INT(s.requests[0], 2);
+    check_int(s.requests[0], 2);
     for (size_t i = 1; i < 5; i++)
-        CHECK_INT(s.requests[i], 1);
+        check_int(s.requests[i], 1);
     close_all(&s, link);
 }
 
@@ -476,13 +476,13 @@ static void test_source_reports_damage_and_goes_on(void **state)
         const struct pbr_fetch_opts opts = { 0 };
         uint8_t byte;
         s = (struct server){ .fault = faults[k].fault, .at = AT };
-        CHECK_INT(open_link(&s, &link, NULL), PBR_OK);
-        CHECK_INT(pbr_fetch_source(&env, link, &archive, &opts, &src, NULL), PBR_OK);
-        CHECK_INT(pbr_source_read_at(&src, start_of(AT), &byte, 1, &diag), faults[k].rc);
+        check_int(open_link(&s, &link, NULL), PBR_OK);
+        check_int(pbr_fetch_source(&env, link, &archive, &opts, &src, NULL), PBR_OK);
+        check_int(pbr_source_read_at(&src, start_of(AT), &byte, 1, &diag), faults[k].rc);
         check_named(&diag, AT);
-        CHECK_INT(pbr_source_read_at(&src, start_of(AT), &byte, 1, NULL), faults[k].rc);
-        CHECK_INT(pbr_source_read_at(&src, start_of(AT + 1), &byte, 1, NULL), PBR_OK);
-        CHECK_INT(byte, content[start_of(AT + 1)]);
+        check_int(pbr_source_read_at(&src, start_of(AT), &byte, 1, NULL), faults[k].rc);
+        check_int(pbr_source_read_at(&src, start_of(AT + 1), &byte, 1, NULL), PBR_OK);
+        check_int(byte, content[start_of(AT + 1)]);
         pbr_source_close(&src);
         close_all(&s, link);
     }
@@ -512,12 +512,12 @@ static void test_failed_allocations_end_the_read(void **state)
         }
         close_all(&s, link);
         failures += rc < 0;
-        CHECK(rc == PBR_OK || rc == PBR_E_NOMEM);
-        CHECK(rc == PBR_OK || diag.text[0]);
+        check(rc == PBR_OK || rc == PBR_E_NOMEM);
+        check(rc == PBR_OK || diag.text[0]);
         if (!atomic_load(&world.hit)) {
-            CHECK_INT(rc, PBR_OK);
-            CHECK_U64(pos, archive.index.size);
-            CHECK(failures > 20);
+            check_int(rc, PBR_OK);
+            check_u64(pos, archive.index.size);
+            check(failures > 20);
             return;
         }
     }

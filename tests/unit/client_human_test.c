@@ -31,7 +31,7 @@ static void test_sizes_have_binary_units_and_three_decimals(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char out[PBR_HUMAN_MAX];
         pbr_human_size(rows[i].bytes, out);
-        CHECK_STR(out, rows[i].text);
+        check_str(out, rows[i].text);
     }
 }
 
@@ -40,11 +40,11 @@ static void test_rates_are_sizes_a_second(void **state)
     (void)state;
     char out[PBR_HUMAN_MAX];
     pbr_human_rate(3 << 20, 2 * SEC, out);
-    CHECK_STR(out, "1.5 MiB");
+    check_str(out, "1.5 MiB");
     pbr_human_rate(1, 2 * SEC, out);
-    CHECK_STR(out, "0.5 B");
+    check_str(out, "0.5 B");
     pbr_human_rate(100, 0, out);
-    CHECK_STR(out, "0 B");
+    check_str(out, "0 B");
 }
 
 static void test_spans_have_only_parts_that_count(void **state)
@@ -68,11 +68,11 @@ static void test_spans_have_only_parts_that_count(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char out[PBR_HUMAN_MAX];
         pbr_human_span(rows[i].ns, out);
-        CHECK_STR(out, rows[i].text);
+        check_str(out, rows[i].text);
     }
     char out[PBR_HUMAN_MAX];
     pbr_human_span(UINT64_MAX, out); /* the longest there is fits */
-    CHECK(strlen(out) < PBR_HUMAN_MAX - 1);
+    check(strlen(out) < PBR_HUMAN_MAX - 1);
 }
 
 static void test_sizes_are_read_in_both_systems(void **state)
@@ -90,18 +90,18 @@ static void test_sizes_are_read_in_both_systems(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         uint64_t got = 1;
-        CHECK(pbr_human_parse_size(pbr_span_str(good[i].text), &got));
-        CHECK_U64(got, good[i].bytes);
+        check(pbr_human_parse_size(pbr_span_str(good[i].text), &got));
+        check_u64(got, good[i].bytes);
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint64_t got = 77;
         if (pbr_human_parse_size(pbr_span_str(bad[i]), &got))
             print_error("accepted: '%s'\n", bad[i]);
-        CHECK_U64(got, 77);
+        check_u64(got, 77);
     }
     uint64_t got;
-    CHECK(!pbr_human_parse_size(pbr_span("1\0", 2), &got));
-    CHECK(!pbr_human_parse_size(pbr_span(NULL, 0), &got));
+    check(!pbr_human_parse_size(pbr_span("1\0", 2), &got));
+    check(!pbr_human_parse_size(pbr_span(NULL, 0), &got));
 }
 
 int main(void)

@@ -17,7 +17,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
     return 0;
 }
 
@@ -28,7 +28,7 @@ static int emit(const char *json, char out[512], size_t max)
     json_t *params = json_loads(json, 0, NULL);
     assert_non_null(params);
     pbr_buf_init(&b, &env, max);
-    CHECK_INT(pbr_buf_append(&b, pbr_span_str("x?")), PBR_OK);
+    check_int(pbr_buf_append(&b, pbr_span_str("x?")), PBR_OK);
     const int rc = pbr_query_emit(params, &b);
     snprintf(out, 512, "%.*s", (int)b.len, (const char *)b.ptr);
     pbr_buf_release(&b);
@@ -56,8 +56,8 @@ static void test_parameters_are_sorted_and_encoded(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char out[512];
-        CHECK_INT(emit(rows[i].json, out, 512), PBR_OK);
-        CHECK_STR(out, rows[i].query);
+        check_int(emit(rows[i].json, out, 512), PBR_OK);
+        check_str(out, rows[i].query);
     }
 }
 
@@ -67,8 +67,8 @@ static void test_values_without_a_form_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char out[512];
-        CHECK_INT(emit(rows[i], out, 512), PBR_E_ARG);
-        CHECK_STR(out, "x?"); /* all or nothing */
+        check_int(emit(rows[i], out, 512), PBR_E_ARG);
+        check_str(out, "x?"); /* all or nothing */
     }
 }
 
@@ -76,13 +76,13 @@ static void test_too_long_or_too_many_is_a_limit(void **state)
 {
     (void)state;
     char out[512], many[2000] = "{";
-    CHECK_INT(emit("{\"k\":\"0123456789\"}", out, 14), PBR_OK);
-    CHECK_INT(emit("{\"k\":\"0123456789\"}", out, 13), PBR_E_LIMIT);
-    CHECK_STR(out, "x?");
+    check_int(emit("{\"k\":\"0123456789\"}", out, 14), PBR_OK);
+    check_int(emit("{\"k\":\"0123456789\"}", out, 13), PBR_E_LIMIT);
+    check_str(out, "x?");
     for (int i = 0; i < 65; i++)
         snprintf(many + strlen(many), 32, "%s\"k%d\":1", i ? "," : "", i);
     strncat(many, "}", 2);
-    CHECK_INT(emit(many, out, 512), PBR_E_LIMIT);
+    check_int(emit(many, out, 512), PBR_E_LIMIT);
 }
 
 static void test_failing_allocations_are_reported(void **state)
@@ -95,10 +95,10 @@ static void test_failing_allocations_are_reported(void **state)
         pbr_buf_init(&b, &env, 512);
         const int rc = pbr_query_emit(params, &b);
         const bool hit = world.alloc_fault.hit;
-        CHECK_INT(rc, hit ? PBR_E_NOMEM : PBR_OK);
-        CHECK_INT(b.len == 0, hit);
+        check_int(rc, hit ? PBR_E_NOMEM : PBR_OK);
+        check_int(b.len == 0, hit);
         pbr_buf_release(&b);
-        CHECK_INT(world.live_allocs, 0);
+        check_int(world.live_allocs, 0);
         if (!hit)
             break;
     }

@@ -37,18 +37,18 @@ static void test_repositories_are_taken_apart(void **state)
         struct pbr_diag diag = { 0 };
         if (pbr_repo_parse(pbr_span_str(rows[i].text), &r, &diag) < 0)
             print_error("%s: %s\n", rows[i].text, diag.text);
-        CHECK_INT(diag.code, PBR_OK);
-        CHECK_STR(pbr_repo_auth_id(&r), rows[i].auth_id);
-        CHECK_STR(pbr_repo_host(&r), rows[i].host);
-        CHECK_INT(pbr_repo_port(&r), rows[i].port);
-        CHECK_STR(r.store, rows[i].store);
-        CHECK_STR(r.dir, "");
+        check_int(diag.code, PBR_OK);
+        check_str(pbr_repo_auth_id(&r), rows[i].auth_id);
+        check_str(pbr_repo_host(&r), rows[i].host);
+        check_int(pbr_repo_port(&r), rows[i].port);
+        check_str(r.store, rows[i].store);
+        check_str(r.dir, "");
         pbr_repo_format(&r, out, sizeof(out));
-        CHECK_STR(out, rows[i].canonical);
+        check_str(out, rows[i].canonical);
         struct pbr_repo again; /* the canonical form names the same repository */
-        CHECK_INT(pbr_repo_parse(pbr_span_str(out), &again, NULL), PBR_OK);
-        CHECK_STR(pbr_repo_auth_id(&again), rows[i].auth_id);
-        CHECK_INT(pbr_repo_port(&again), rows[i].port);
+        check_int(pbr_repo_parse(pbr_span_str(out), &again, NULL), PBR_OK);
+        check_str(pbr_repo_auth_id(&again), rows[i].auth_id);
+        check_int(pbr_repo_port(&again), rows[i].port);
     }
 }
 
@@ -66,12 +66,12 @@ static void test_what_the_grammar_does_not_have_is_refused(void **state)
         struct pbr_repo r = { .port = 4711 };
         if (pbr_repo_parse(pbr_span_str(texts[i]), &r, NULL) == PBR_OK)
             print_error("accepted: '%s'\n", texts[i]);
-        CHECK_FAIL(pbr_repo_parse(pbr_span_str(texts[i]), &r, diag), PBR_E_ARG, "API-023");
-        CHECK_INT(r.port, 4711); /* untouched */
+        check_fail(pbr_repo_parse(pbr_span_str(texts[i]), &r, diag), PBR_E_ARG, "API-023");
+        check_int(r.port, 4711); /* untouched */
     }
     struct pbr_repo r;
-    CHECK_INT(pbr_repo_parse(pbr_span("st\0re", 5), &r, NULL), PBR_E_ARG);
-    CHECK_INT(pbr_repo_parse(pbr_span(NULL, 0), &r, NULL), PBR_E_ARG);
+    check_int(pbr_repo_parse(pbr_span("st\0re", 5), &r, NULL), PBR_E_ARG);
+    check_int(pbr_repo_parse(pbr_span(NULL, 0), &r, NULL), PBR_E_ARG);
 }
 
 static void test_length_is_limited(void **state)
@@ -80,20 +80,20 @@ static void test_length_is_limited(void **state)
     char text[300];
     struct pbr_repo r;
     memset(text, 'a', sizeof(text));
-    CHECK_INT(pbr_repo_parse(pbr_span(text, 256), &r, NULL), PBR_OK);
-    CHECK_INT(strlen(r.store), 256);
-    CHECK_FAIL(pbr_repo_parse(pbr_span(text, 257), &r, diag), PBR_E_ARG, "API-023");
+    check_int(pbr_repo_parse(pbr_span(text, 256), &r, NULL), PBR_OK);
+    check_int(strlen(r.store), 256);
+    check_fail(pbr_repo_parse(pbr_span(text, 257), &r, diag), PBR_E_ARG, "API-023");
     /* a user id of 64 characters at most */
     snprintf(text, sizeof(text), "%060d@pam@h:s", 0);
-    CHECK_INT(pbr_repo_parse(pbr_span_str(text), &r, NULL), PBR_OK);
-    CHECK_INT(strlen(r.auth_id), 64);
+    check_int(pbr_repo_parse(pbr_span_str(text), &r, NULL), PBR_OK);
+    check_int(strlen(r.auth_id), 64);
     snprintf(text, sizeof(text), "%061d@pam@h:s", 0);
-    CHECK_FAIL(pbr_repo_parse(pbr_span_str(text), &r, diag), PBR_E_ARG, "API-023");
+    check_fail(pbr_repo_parse(pbr_span_str(text), &r, diag), PBR_E_ARG, "API-023");
     /* realm: 2 .. 32 */
     snprintf(text, sizeof(text), "u@%032d@h:s", 0);
-    CHECK_INT(pbr_repo_parse(pbr_span_str(text), &r, NULL), PBR_OK);
+    check_int(pbr_repo_parse(pbr_span_str(text), &r, NULL), PBR_OK);
     snprintf(text, sizeof(text), "u@%033d@h:s", 0);
-    CHECK_INT(pbr_repo_parse(pbr_span_str(text), &r, NULL), PBR_E_ARG);
+    check_int(pbr_repo_parse(pbr_span_str(text), &r, NULL), PBR_E_ARG);
 }
 
 static void test_tokens_are_told_from_users(void **state)
@@ -109,8 +109,8 @@ static void test_tokens_are_told_from_users(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pbr_repo r;
-        CHECK_INT(pbr_repo_parse(pbr_span_str(rows[i].text), &r, NULL), PBR_OK);
-        CHECK_INT(pbr_repo_is_token(&r), rows[i].token);
+        check_int(pbr_repo_parse(pbr_span_str(rows[i].text), &r, NULL), PBR_OK);
+        check_int(pbr_repo_is_token(&r), rows[i].token);
     }
 }
 
@@ -119,18 +119,18 @@ static void test_directories_are_taken_as_they_are(void **state)
     (void)state;
     struct pbr_repo r;
     char out[4200], text[5000];
-    CHECK_INT(pbr_repo_parse(pbr_span_str("dir:/a b/c:d@e"), &r, NULL), PBR_OK);
-    CHECK_STR(r.dir, "/a b/c:d@e");
-    CHECK_STR(r.store, "");
+    check_int(pbr_repo_parse(pbr_span_str("dir:/a b/c:d@e"), &r, NULL), PBR_OK);
+    check_str(r.dir, "/a b/c:d@e");
+    check_str(r.store, "");
     pbr_repo_format(&r, out, sizeof(out));
-    CHECK_STR(out, "dir:/a b/c:d@e");
-    CHECK_INT(pbr_repo_parse(pbr_span_str("dir:"), &r, NULL), PBR_E_ARG);
-    CHECK_INT(pbr_repo_parse(pbr_span("dir:a\0b", 7), &r, NULL), PBR_E_ARG);
+    check_str(out, "dir:/a b/c:d@e");
+    check_int(pbr_repo_parse(pbr_span_str("dir:"), &r, NULL), PBR_E_ARG);
+    check_int(pbr_repo_parse(pbr_span("dir:a\0b", 7), &r, NULL), PBR_E_ARG);
     memset(text, 'x', sizeof(text));
     memcpy(text, "dir:", 4);
-    CHECK_INT(pbr_repo_parse(pbr_span(text, 4 + 4095), &r, NULL), PBR_OK);
-    CHECK_INT(strlen(r.dir), 4095);
-    CHECK_INT(pbr_repo_parse(pbr_span(text, 4 + 4096), &r, NULL), PBR_E_ARG);
+    check_int(pbr_repo_parse(pbr_span(text, 4 + 4095), &r, NULL), PBR_OK);
+    check_int(strlen(r.dir), 4095);
+    check_int(pbr_repo_parse(pbr_span(text, 4 + 4096), &r, NULL), PBR_E_ARG);
 }
 
 static void test_parts_give_the_same_as_a_string(void **state)
@@ -158,21 +158,21 @@ static void test_parts_give_the_same_as_a_string(void **state)
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         struct pbr_repo r;
         char out[4200];
-        CHECK_INT(pbr_repo_from_parts(good[i].auth_id, good[i].server, good[i].port, good[i].store, &r, NULL), PBR_OK);
+        check_int(pbr_repo_from_parts(good[i].auth_id, good[i].server, good[i].port, good[i].store, &r, NULL), PBR_OK);
         pbr_repo_format(&r, out, sizeof(out));
-        CHECK_STR(out, good[i].canonical);
+        check_str(out, good[i].canonical);
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct pbr_repo r = { .port = 4711 };
-        CHECK_FAIL(pbr_repo_from_parts(bad[i].auth_id, bad[i].server, 1, bad[i].store, &r, diag), PBR_E_ARG, bad[i].rule);
-        CHECK_INT(r.port, 4711);
+        check_fail(pbr_repo_from_parts(bad[i].auth_id, bad[i].server, 1, bad[i].store, &r, diag), PBR_E_ARG, bad[i].rule);
+        check_int(r.port, 4711);
     }
     char text[5000];
     struct pbr_repo r;
     memset(text, 'x', sizeof(text));
     text[4999] = 0;
-    CHECK_INT(pbr_repo_from_parts("", text, 1, "s", &r, NULL), PBR_E_ARG);
-    CHECK_INT(pbr_repo_from_parts("", "h", 1, text, &r, NULL), PBR_E_ARG);
+    check_int(pbr_repo_from_parts("", text, 1, "s", &r, NULL), PBR_E_ARG);
+    check_int(pbr_repo_from_parts("", "h", 1, text, &r, NULL), PBR_E_ARG);
 }
 
 int main(void)

@@ -55,7 +55,7 @@ static int make_digests(void **state)
     for (uint64_t id = 0; id < IDS_MAX; id++) {
         uint8_t content[LEN_MAX];
         content_of(id, content);
-        CHECK_INT(pbr_chunk_digest(NULL, pbr_span(content, len_of(id)), digests[id]), PBR_OK);
+        check_int(pbr_chunk_digest(NULL, pbr_span(content, len_of(id)), digests[id]), PBR_OK);
     }
     return 0;
 }
@@ -270,8 +270,8 @@ static int session_open(struct session *c, struct server *s, const struct pbr_pi
     int fds[2];
     struct pbr_pipe pipe;
     *c = (struct session){ 0 };
-    CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    CHECK_INT(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+    check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    check_int(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     fake_init(&s->h2, fds[1], 0, handle, s);
     s->h2.idle = s->late || s->what == DO_SILENCE_THEN_DROP ? on_idle : NULL;
     fake_start(&s->h2);
@@ -319,8 +319,8 @@ static int run(struct server *s, const struct step *steps, size_t nr, uint64_t k
         rc = pbr_upload_close(u, diag);
     pbr_known_release(&known);
     session_close(&c, s);
-    CHECK_STR(s->broken, "");
-    CHECK_INT(atomic_load(&world.live_allocs), 0);
+    check_str(s->broken, "");
+    check_int(atomic_load(&world.live_allocs), 0);
     return rc;
 }
 
@@ -336,12 +336,12 @@ static void check_entries(const struct server *s, const struct step *steps, size
     size_t at = 0;
     for (size_t i = 0; i < nr; i++)
         for (uint64_t k = 0; k < (steps[i].injected ? steps[i].injected : 1); k++) {
-            CHECK(at < s->entry_nr);
-            CHECK_U64(s->entries[at], steps[i].id + k);
+            check(at < s->entry_nr);
+            check_u64(s->entries[at], steps[i].id + k);
             at++;
         }
-    CHECK_INT(at, s->entry_nr);
-    CHECK_INT(s->close_nr, 1);
+    check_int(at, s->entry_nr);
+    check_int(s->close_nr, 1);
 }
 
 /* ---- tests ---- */
@@ -363,15 +363,15 @@ static void test_new_chunks_are_sent_once_and_appended_in_order(void **state)
             static struct server s;
             struct pbr_upload_stats stats;
             s = (struct server){ .late = late };
-            CHECK_INT(run(&s, steps, late ? 200 : 900, 0, workers, &stats, NULL), PBR_OK);
+            check_int(run(&s, steps, late ? 200 : 900, 0, workers, &stats, NULL), PBR_OK);
             check_entries(&s, steps, late ? 200 : 900);
-            CHECK_U64(stats.new_nr, s.chunk_nr);
-            CHECK_U64(stats.new_nr + stats.known_nr, stats.chunk_nr);
-            CHECK_U64(stats.acked_bytes, stats.encoded_bytes);
-            CHECK_U64(stats.size, s.pos);
-            CHECK(s.largest_append <= 256);
+            check_u64(stats.new_nr, s.chunk_nr);
+            check_u64(stats.new_nr + stats.known_nr, stats.chunk_nr);
+            check_u64(stats.acked_bytes, stats.encoded_bytes);
+            check_u64(stats.size, s.pos);
+            check(s.largest_append <= 256);
             if (!late)
-                CHECK_U64(stats.new_nr, new_nr);
+                check_u64(stats.new_nr, new_nr);
         }
 }
 
@@ -387,10 +387,10 @@ static void test_twins_are_appended_after_the_upload_of_either(void **state)
         steps[i].id = i / 4;
     for (int round = 0; round < 15; round++) {
         s = (struct server){ .late = true };
-        CHECK_INT(run(&s, steps, 80, 0, 4, &stats, NULL), PBR_OK);
+        check_int(run(&s, steps, 80, 0, 4, &stats, NULL), PBR_OK);
         check_entries(&s, steps, 80);
-        CHECK_INT(s.chunk_nr, 20);
-        CHECK_U64(stats.known_nr, 60);
+        check_int(s.chunk_nr, 20);
+        check_u64(stats.known_nr, 60);
     }
 }
 
@@ -403,11 +403,11 @@ static void test_known_chunks_are_not_sent(void **state)
     for (size_t i = 0; i < 600; i++)
         steps[i].id = i % 10 == 9 ? 500 + i : i % 500;
     s = (struct server){ 0 };
-    CHECK_INT(run(&s, steps, 600, 500, 2, &stats, NULL), PBR_OK);
+    check_int(run(&s, steps, 600, 500, 2, &stats, NULL), PBR_OK);
     check_entries(&s, steps, 600);
-    CHECK_INT(s.chunk_nr, 60);
-    CHECK_U64(stats.known_nr, 540);
-    CHECK_U64(stats.new_nr, 60);
+    check_int(s.chunk_nr, 60);
+    check_u64(stats.known_nr, 540);
+    check_u64(stats.new_nr, 60);
 }
 
 static void test_injected_chunks_stand_where_they_belong(void **state)
@@ -422,13 +422,13 @@ static void test_injected_chunks_stand_where_they_belong(void **state)
         /* known to the server from the previous index, but not to this upload's set */
         for (uint64_t id = 0; id < 95; id++)
             s.known[id] = true;
-        CHECK_INT(run(&s, steps, sizeof(steps) / sizeof(steps[0]), 0, 2, &stats, NULL), PBR_OK);
+        check_int(run(&s, steps, sizeof(steps) / sizeof(steps[0]), 0, 2, &stats, NULL), PBR_OK);
         check_entries(&s, steps, sizeof(steps) / sizeof(steps[0]));
-        CHECK_INT(s.chunk_nr, 3);
-        CHECK_U64(stats.injected_nr, 68);
-        CHECK_U64(stats.chunk_nr, 71);
+        check_int(s.chunk_nr, 3);
+        check_u64(stats.injected_nr, 68);
+        check_u64(stats.chunk_nr, 71);
         injected_bytes = stats.size - stats.new_bytes;
-        CHECK_U64(stats.injected_bytes, injected_bytes);
+        check_u64(stats.injected_bytes, injected_bytes);
     }
 }
 
@@ -438,10 +438,10 @@ static void test_empty_stream_is_closed_without_an_append(void **state)
     static struct server s;
     struct pbr_upload_stats stats;
     s = (struct server){ 0 };
-    CHECK_INT(run(&s, NULL, 0, 0, 0, &stats, NULL), PBR_OK);
-    CHECK_INT(s.append_nr, 0);
-    CHECK_INT(s.close_nr, 1);
-    CHECK_U64(stats.size, 0);
+    check_int(run(&s, NULL, 0, 0, 0, &stats, NULL), PBR_OK);
+    check_int(s.append_nr, 0);
+    check_int(s.close_nr, 1);
+    check_u64(stats.size, 0);
 }
 
 static void test_slow_answers_bound_what_is_in_flight(void **state)
@@ -453,10 +453,10 @@ static void test_slow_answers_bound_what_is_in_flight(void **state)
     for (size_t i = 0; i < 120; i++)
         steps[i].id = i;
     s = (struct server){ .late = true };
-    CHECK_INT(run(&s, steps, 120, 0, 4, &stats, NULL), PBR_OK);
+    check_int(run(&s, steps, 120, 0, 4, &stats, NULL), PBR_OK);
     check_entries(&s, steps, 120);
     /* 2000 bytes of blobs of at least 32 bytes, and one append */
-    CHECK(s.h2.open_max <= 2000 / 32 + 2);
+    check(s.h2.open_max <= 2000 / 32 + 2);
 }
 
 static void test_every_failure_of_the_server_ends_the_upload(void **state)
@@ -481,17 +481,17 @@ static void test_every_failure_of_the_server_ends_the_upload(void **state)
                 s = (struct server){ .late = late, .where = places[i].where, .what = what, .nth = places[i].nth };
                 const int rc = run(&s, steps, late ? 220 : 400, 0, 2, &stats, &diag);
                 if (late && s.seen <= s.nth) { /* not reached: late answers make few, large appends */
-                    CHECK_INT(rc, PBR_OK);
+                    check_int(rc, PBR_OK);
                     continue;
                 }
-                CHECK(rc < 0);
-                CHECK_INT(diag.code, rc);
-                CHECK(diag.text[0]);
-                CHECK_INT(s.close_nr, 0);
+                check(rc < 0);
+                check_int(diag.code, rc);
+                check(diag.text[0]);
+                check_int(s.close_nr, 0);
                 if (what == DO_REFUSE) {
-                    CHECK_INT(rc, PBR_E_REMOTE);
-                    CHECK_INT(diag.status, 400);
-                    CHECK(strstr(diag.text, "backup already marked as finished."));
+                    check_int(rc, PBR_E_REMOTE);
+                    check_int(diag.status, 400);
+                    check(strstr(diag.text, "backup already marked as finished."));
                 }
             }
 }
@@ -508,12 +508,12 @@ static void test_upload_given_up_in_the_middle_leaves_nothing_behind(void **stat
         for (size_t i = 0; i < 100; i++)
             steps[i].id = i;
         s = (struct server){ .late = stop_after % 2 };
-        CHECK_INT(session_open(&c, &s, &opts, NULL), PBR_OK);
-        CHECK_INT(pbr_upload_open(c.pipeline, "a.didx", PBR_INDEX_DYNAMIC, 0, NULL, &u, NULL), PBR_OK);
-        CHECK_INT(feed(u, steps, stop_after, NULL), PBR_OK);
+        check_int(session_open(&c, &s, &opts, NULL), PBR_OK);
+        check_int(pbr_upload_open(c.pipeline, "a.didx", PBR_INDEX_DYNAMIC, 0, NULL, &u, NULL), PBR_OK);
+        check_int(feed(u, steps, stop_after, NULL), PBR_OK);
         session_close(&c, &s);
-        CHECK_STR(s.broken, "");
-        CHECK_INT(atomic_load(&world.live_allocs), 0);
+        check_str(s.broken, "");
+        check_int(atomic_load(&world.live_allocs), 0);
     }
 }
 
@@ -528,16 +528,16 @@ static void test_use_after_a_failure_is_refused(void **state)
     const struct step step = { .id = 3 };
     uint8_t *buf;
     s = (struct server){ .where = AT_CHUNK, .what = DO_REFUSE };
-    CHECK_INT(session_open(&c, &s, &opts, NULL), PBR_OK);
-    CHECK_INT(pbr_upload_open(c.pipeline, "a.didx", PBR_INDEX_DYNAMIC, 0, NULL, &u, NULL), PBR_OK);
-    CHECK_INT(feed(u, &step, 1, NULL), PBR_OK);
-    CHECK_INT(pbr_upload_finish(u, &stats, NULL), PBR_E_REMOTE);
+    check_int(session_open(&c, &s, &opts, NULL), PBR_OK);
+    check_int(pbr_upload_open(c.pipeline, "a.didx", PBR_INDEX_DYNAMIC, 0, NULL, &u, NULL), PBR_OK);
+    check_int(feed(u, &step, 1, NULL), PBR_OK);
+    check_int(pbr_upload_finish(u, &stats, NULL), PBR_E_REMOTE);
     const struct pbr_chunk_out out = pbr_upload_out(u);
-    CHECK_INT(out.acquire(out.ctx, LEN_MAX, &buf, NULL), PBR_E_REMOTE);
-    CHECK_INT(out.inject(out.ctx, 0, &(struct pbr_inject){ 0 }, NULL), PBR_E_REMOTE);
-    CHECK_INT(pbr_upload_finish(u, &stats, NULL), PBR_E_REMOTE);
+    check_int(out.acquire(out.ctx, LEN_MAX, &buf, NULL), PBR_E_REMOTE);
+    check_int(out.inject(out.ctx, 0, &(struct pbr_inject){ 0 }, NULL), PBR_E_REMOTE);
+    check_int(pbr_upload_finish(u, &stats, NULL), PBR_E_REMOTE);
     session_close(&c, &s);
-    CHECK_INT(atomic_load(&world.live_allocs), 0);
+    check_int(atomic_load(&world.live_allocs), 0);
 }
 
 /* Threads make the order of allocations vary: any failure is fine, as long as the run ends and nothing is left. */
@@ -558,13 +558,13 @@ static void test_failed_allocations_end_the_upload(void **state)
         const int rc = run(&s, steps, 60, 10, 2, &stats, &diag);
         const bool hit = atomic_load(&world.hit);
         if (!hit) {
-            CHECK_INT(rc, PBR_OK);
-            CHECK(failures > 20);
+            check_int(rc, PBR_OK);
+            check(failures > 20);
             return;
         }
         failures += rc < 0;
-        CHECK(rc == PBR_OK || rc == PBR_E_NOMEM);
-        CHECK(rc == PBR_OK || diag.text[0]);
+        check(rc == PBR_OK || rc == PBR_E_NOMEM);
+        check(rc == PBR_OK || diag.text[0]);
     }
     fail();
 }

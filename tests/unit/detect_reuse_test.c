@@ -33,19 +33,19 @@ static void describe(const struct world *w, char *refs, char *injections, size_t
                                w->injections[i].boundary, w->injections[i].bytes, w->injections[i].nr);
 }
 
-static void check(struct world *w, const struct want *want)
+static void verify_case(struct world *w, const struct want *want)
 {
     char refs[2048], injections[2048];
     describe(w, refs, injections, sizeof(refs));
-    CHECK_STR(refs, want->refs);
-    CHECK_STR(injections, want->injections);
-    CHECK_U64(w->counts.reused_files, want->reused_files);
-    CHECK_U64(w->counts.reused_size, want->reused_size);
-    CHECK_U64(w->counts.reencoded_files, want->reencoded_files);
-    CHECK_U64(w->counts.reencoded_size, want->reencoded_size);
-    CHECK_U64(w->counts.hardlinks, want->hardlinks);
-    CHECK_U64(pbr_reuse_padding(&w->counts), want->padding);
-    CHECK_U64(w->counts.partial, want->partial);
+    check_str(refs, want->refs);
+    check_str(injections, want->injections);
+    check_u64(w->counts.reused_files, want->reused_files);
+    check_u64(w->counts.reused_size, want->reused_size);
+    check_u64(w->counts.reencoded_files, want->reencoded_files);
+    check_u64(w->counts.reencoded_size, want->reencoded_size);
+    check_u64(w->counts.hardlinks, want->hardlinks);
+    check_u64(pbr_reuse_padding(&w->counts), want->padding);
+    check_u64(w->counts.partial, want->partial);
 }
 
 struct scene {
@@ -61,8 +61,8 @@ static void play(const struct scene *s, const struct item *items, size_t nr, uin
     world_index(w, s->ends, NULL, s->end_nr);
     w->previous = s->previous;
     w->previous_nr = s->previous_nr;
-    CHECK_INT(world_run(w, items, nr, cache_max), PBR_OK);
-    check(w, want);
+    check_int(world_run(w, items, nr, cache_max), PBR_OK);
+    verify_case(w, want);
     world_free_all(w);
 }
 
@@ -322,8 +322,8 @@ static void play_D(const struct item *items, size_t nr, const struct want *want)
     world_index(w, ends, digests, NR(ends));
     w->previous = previous;
     w->previous_nr = NR(previous);
-    CHECK_INT(world_run(w, items, nr, ALL_WAIT), PBR_OK);
-    check(w, want);
+    check_int(world_run(w, items, nr, ALL_WAIT), PBR_OK);
+    verify_case(w, want);
     world_free_all(w);
 }
 
@@ -417,9 +417,9 @@ static void test_CDM_167_swapped_offsets(void **state)
     world_index(w, ends, NULL, NR(ends));
     w->previous = previous;
     w->previous_nr = NR(previous);
-    CHECK_INT(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
-    CHECK_U64(w->disordered, 1);
-    check(w, &(struct want){ .refs = "a@16 b@100032 c@200048 d@300064", .injections = "300064:100032:1", .reused_files = 1,
+    check_int(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
+    check_u64(w->disordered, 1);
+    verify_case(w, &(struct want){ .refs = "a@16 b@100032 c@200048 d@300064", .injections = "300064:100032:1", .reused_files = 1,
                              .reused_size = 100016, .reencoded_files = 3, .reencoded_size = 300048, .padding = 16,
                              .partial = 1 });
     world_free_all(w);
@@ -481,9 +481,9 @@ static void test_overlapping_references_are_refused(void **state)
     world_index(w, ends, NULL, NR(ends));
     w->previous = previous;
     w->previous_nr = NR(previous);
-    CHECK_INT(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
-    CHECK_U64(w->disordered, 1);
-    CHECK_U64(w->written[1].reused, 0);
+    check_int(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
+    check_u64(w->disordered, 1);
+    check_u64(w->written[1].reused, 0);
     world_free_all(w);
 }
 
@@ -511,8 +511,8 @@ static void test_duplicates_are_not_looked_up(void **state)
     world_index(w, ends, NULL, 1);
     w->previous = previous;
     w->previous_nr = 1;
-    CHECK_INT(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
-    CHECK_U64(w->lookups, 1);
+    check_int(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
+    check_u64(w->lookups, 1);
     world_free_all(w);
 }
 
@@ -528,10 +528,10 @@ static void test_every_failing_allocation_is_reported(void **state)
         w->test.alloc_fault.nth = nth;
         const int rc = world_run(w, items, NR(items), ALL_WAIT);
         const bool hit = w->test.alloc_fault.hit;
-        CHECK_INT(rc, hit ? PBR_E_NOMEM : PBR_OK);
+        check_int(rc, hit ? PBR_E_NOMEM : PBR_OK);
         world_free_all(w);
         if (!hit) {
-            CHECK(nth >= 2);
+            check(nth >= 2);
             break;
         }
     }
@@ -544,7 +544,7 @@ static void test_no_room_to_wait_is_refused(void **state)
     const struct pbr_reuse_ops ops = { 0 };
     (void)state;
     world_index(w, H_ENDS, NULL, NR(H_ENDS));
-    CHECK_FAIL(pbr_reuse_new(&w->env, &w->index, 0, &ops, &r, diag), PBR_E_ARG, "CDM-081");
+    check_fail(pbr_reuse_new(&w->env, &w->index, 0, &ops, &r, diag), PBR_E_ARG, "CDM-081");
     assert_null(r);
     world_free_all(w);
 }
@@ -555,11 +555,11 @@ static void test_run_outside_the_index_is_an_error(void **state)
     struct pbr_run run = { .nr = 77 };
     (void)state;
     world_index(w, H_ENDS, NULL, NR(H_ENDS));
-    CHECK_FAIL(pbr_run_find(&w->index, 190096, 190112, &run, diag), PBR_E_FORMAT, "CDM-056");
-    CHECK_U64(run.nr, 77);
-    CHECK_INT(pbr_run_find(&w->index, 190095, 190112, &run, NULL), PBR_OK);
-    CHECK_U64(run.first, 5);
-    CHECK_U64(run.end_pad, 0); /* nothing ends behind it [CDM-057] */
+    check_fail(pbr_run_find(&w->index, 190096, 190112, &run, diag), PBR_E_FORMAT, "CDM-056");
+    check_u64(run.nr, 77);
+    check_int(pbr_run_find(&w->index, 190095, 190112, &run, NULL), PBR_OK);
+    check_u64(run.first, 5);
+    check_u64(run.end_pad, 0); /* nothing ends behind it [CDM-057] */
     world_free_all(w);
 }
 

@@ -77,7 +77,7 @@ static inline void world_index(struct world *w, const uint64_t *ends, const uint
         uint8_t number[PBR_DIGEST_LEN] = { (uint8_t)i, (uint8_t)(i >> 8), 1 };
         pbr_didx_rec_emit(ends[i], digests ? digests[i] : number, w->index_file + PBR_INDEX_HDR + i * PBR_DIDX_REC);
     }
-    CHECK_INT(pbr_index_parse(pbr_span(w->index_file, PBR_INDEX_HDR + nr * PBR_DIDX_REC), false, &w->index, NULL), PBR_OK);
+    check_int(pbr_index_parse(pbr_span(w->index_file, PBR_INDEX_HDR + nr * PBR_DIDX_REC), false, &w->index, NULL), PBR_OK);
 }
 
 static inline struct pbr_pxar_meta meta_of(uint64_t mtime)
@@ -111,7 +111,7 @@ static inline void write_item(struct world *w, const struct item *item, const ui
     struct written *out = &w->written[w->written_nr];
     if (item->kind != PBR_REUSE_FILE)
         return;
-    CHECK(w->written_nr < WORLD_MAX);
+    check(w->written_nr < WORLD_MAX);
     *out = (struct written){ .item = item };
     for (size_t i = 0; i < w->written_nr; i++)
         out->link |= item->ino && w->written[i].item->ino == item->ino;
@@ -120,7 +120,7 @@ static inline void write_item(struct world *w, const struct item *item, const ui
         return;
     out->reused = ref != NULL;
     out->off = ref ? *ref : w->pos;
-    CHECK(out->off >= w->pos);
+    check(out->off >= w->pos);
     if (!ref)
         w->pos += HDR + item->size;
 }
@@ -143,16 +143,16 @@ static int world_inject(void *ctx, const struct pbr_inject *inj, uint64_t bytes,
     struct world *w = ctx;
     uint64_t sum = 0;
     (void)diag;
-    CHECK(inj->chunk_nr >= 1 && inj->chunk_nr <= PBR_REUSE_BATCH && w->injection_nr < CHUNKS_MAX);
+    check(inj->chunk_nr >= 1 && inj->chunk_nr <= PBR_REUSE_BATCH && w->injection_nr < CHUNKS_MAX);
     w->injections[w->injection_nr++] = (struct injected){ w->pos, bytes, inj->chunk_nr };
     for (size_t i = 0; i < inj->chunk_nr; i++) {
         struct chunk *c = &w->injected_chunks[w->injected_chunk_nr++];
-        CHECK(inj->chunks[i].size > 0 && w->injected_chunk_nr < CHUNKS_MAX);
+        check(inj->chunks[i].size > 0 && w->injected_chunk_nr < CHUNKS_MAX);
         sum += inj->chunks[i].size;
         *c = (struct chunk){ .end = w->pos + sum, .is_injected = true };
         memcpy(c->digest, inj->chunks[i].digest, PBR_DIGEST_LEN);
     }
-    CHECK_U64(sum, bytes);
+    check_u64(sum, bytes);
     w->pos += bytes;
     return PBR_OK;
 }
@@ -193,20 +193,20 @@ static inline int world_run(struct world *w, const struct item *items, size_t nr
         if (rc < 0)
             break;
         if (!wait) {
-            CHECK_INT(w->waiting_nr, 0);
+            check_int(w->waiting_nr, 0);
             write_item(w, &items[i], NULL);
             continue;
         }
         limited = w->waiting_nr == 0 ? 0 : limited;
         limited += items[i].kind != PBR_REUSE_DIR_END;
-        CHECK(limited <= cache_max && w->waiting_nr < WORLD_MAX);
+        check(limited <= cache_max && w->waiting_nr < WORLD_MAX);
         w->waiting[w->waiting_nr].item = &items[i];
         w->waiting[w->waiting_nr++].rel = rel;
     }
     if (rc == PBR_OK)
         rc = pbr_reuse_finish(r, NULL);
     if (rc == PBR_OK) {
-        CHECK_INT(w->waiting_nr, 0);
+        check_int(w->waiting_nr, 0);
         w->counts = pbr_reuse_counts(r);
         w->pos += HDR; /* tail marker */
     }
@@ -224,7 +224,7 @@ static inline struct world *world_new(void)
 
 static inline void world_free_all(struct world *w)
 {
-    CHECK_INT(w->test.live_allocs, 0);
+    check_int(w->test.live_allocs, 0);
     free(w->index_file);
     free(w);
 }

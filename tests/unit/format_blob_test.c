@@ -20,10 +20,10 @@ static void test_magics_are_the_start_of_the_hash_of_their_texts(void **state)
     for (int kind = 0; kind < 4; kind++) {
         uint8_t digest[PBR_DIGEST_LEN], hdr[44];
         const struct pbr_blob blob = { .kind = (enum pbr_blob_kind)kind };
-        CHECK_INT(pbr_sha256(pbr_span_str(texts[kind]), pbr_span(NULL, 0), digest), PBR_OK);
+        check_int(pbr_sha256(pbr_span_str(texts[kind]), pbr_span(NULL, 0), digest), PBR_OK);
         pbr_blob_hdr_emit(&blob, hdr);
         assert_memory_equal(hdr, digest, 8);
-        CHECK_U64(pbr_blob_hdr_len(blob.kind), kind < 2 ? 12 : 44);
+        check_u64(pbr_blob_hdr_len(blob.kind), kind < 2 ? 12 : 44);
     }
 }
 
@@ -38,17 +38,17 @@ static void test_vectors_parse_and_their_headers_emit_equal(void **state)
         const struct pbr_span raw = vector_hex(v, "blob_hex");
         struct pbr_blob blob;
         uint8_t hdr[44];
-        CHECK_INT(pbr_blob_parse(raw, &blob, NULL), PBR_OK);
-        CHECK_STR(kind_names[blob.kind], vector_text(v, "magic_kind"));
-        CHECK_U64(blob.crc, vector_u64(v, "crc32_value"));
-        CHECK_INT(pbr_blob_check_crc(&blob, NULL), PBR_OK);
+        check_int(pbr_blob_parse(raw, &blob, NULL), PBR_OK);
+        check_str(kind_names[blob.kind], vector_text(v, "magic_kind"));
+        check_u64(blob.crc, vector_u64(v, "crc32_value"));
+        check_int(pbr_blob_check_crc(&blob, NULL), PBR_OK);
         const size_t hdr_len = pbr_blob_hdr_len(blob.kind);
-        CHECK_U64(blob.payload.len, raw.len - hdr_len);
+        check_u64(blob.payload.len, raw.len - hdr_len);
         pbr_blob_hdr_emit(&blob, hdr);
-        CHECK_SPAN(pbr_span(hdr, hdr_len), pbr_span_sub(raw, 0, hdr_len));
+        check_span(pbr_span(hdr, hdr_len), pbr_span_sub(raw, 0, hdr_len));
         test_unload(raw);
     }
-    CHECK(i > 10);
+    check(i > 10);
     json_decref(top);
 }
 
@@ -76,11 +76,11 @@ static void test_length_is_checked_before_magic_and_named_as_the_server_does(voi
         uint8_t raw[50] = { 0 };
         struct pbr_diag d = { 0 };
         struct pbr_blob blob = { .crc = 77 };
-        CHECK(pbr_parse_hex(pbr_span_str(cases[i].magic), raw, 8));
-        CHECK_INT(pbr_blob_parse(pbr_span(raw, cases[i].len), &blob, &d), cases[i].want);
-        CHECK_STR(d.text, cases[i].text);
+        check(pbr_parse_hex(pbr_span_str(cases[i].magic), raw, 8));
+        check_int(pbr_blob_parse(pbr_span(raw, cases[i].len), &blob, &d), cases[i].want);
+        check_str(d.text, cases[i].text);
         if (cases[i].want != PBR_OK)
-            CHECK_U64(blob.crc, 77); /* outputs are untouched */
+            check_u64(blob.crc, 77); /* outputs are untouched */
     }
 }
 
@@ -98,13 +98,13 @@ static void test_crc_covers_the_payload_and_nothing_else(void **state)
             struct pbr_blob blob;
             struct pbr_diag d = { 0 };
             raw[i] ^= 0x20;
-            CHECK_INT(pbr_blob_parse(loaded, &blob, NULL), PBR_OK);
+            check_int(pbr_blob_parse(loaded, &blob, NULL), PBR_OK);
             const size_t hdr_len = pbr_blob_hdr_len(blob.kind);
             const bool covered = i < 12 || i >= hdr_len; /* the field itself, or the payload */
-            CHECK_INT(pbr_blob_check_crc(&blob, &d), covered ? PBR_E_INTEGRITY : PBR_OK);
+            check_int(pbr_blob_check_crc(&blob, &d), covered ? PBR_E_INTEGRITY : PBR_OK);
             if (covered) {
-                CHECK_STR(d.text, "Data blob has wrong CRC checksum.");
-                CHECK_STR(d.rule, "BLOB-051");
+                check_str(d.text, "Data blob has wrong CRC checksum.");
+                check_str(d.rule, "BLOB-051");
             }
             raw[i] ^= 0x20;
         }
@@ -125,7 +125,7 @@ static void test_wrong_crc_can_be_put_right_in_place(void **state)
         const struct pbr_span got = vector_hex(v, "blob_hex");
         memset((uint8_t *)(uintptr_t)got.ptr + 8, 0xee, 4);
         pbr_blob_fix_crc((uint8_t *)(uintptr_t)got.ptr, got.len);
-        CHECK_SPAN(got, want);
+        check_span(got, want);
         test_unload(want);
         test_unload(got);
     }

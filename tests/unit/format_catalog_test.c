@@ -59,14 +59,14 @@ static void check_parse(const json_t *v, bool is_signed)
     struct pbr_diag d = { 0 };
     const int rc = is_signed ? pbr_pcat_i64_parse(&c, &s, &d) : pbr_pcat_u64_parse(&c, &u, &d);
     if (vector_text_or_null(v, "error_class")) {
-        CHECK_STR(vector_text(v, "error_class"), "varint-too-long");
-        CHECK_INT(rc, PBR_E_FORMAT);
-        CHECK_STR(d.rule, is_signed ? "CAT-034" : "CAT-031");
+        check_str(vector_text(v, "error_class"), "varint-too-long");
+        check_int(rc, PBR_E_FORMAT);
+        check_str(d.rule, is_signed ? "CAT-034" : "CAT-031");
     } else {
         const char *rest = vector_text_or_null(v, "rest_hex");
-        CHECK_INT(rc, PBR_OK);
-        CHECK_U64(is_signed ? (uint64_t)s : u, parse_decimal(vector_text(v, "value")));
-        CHECK_U64(pbr_cur_left(&c), rest ? strlen(rest) / 2 : 0);
+        check_int(rc, PBR_OK);
+        check_u64(is_signed ? (uint64_t)s : u, parse_decimal(vector_text(v, "value")));
+        check_u64(pbr_cur_left(&c), rest ? strlen(rest) / 2 : 0);
     }
     test_unload(in);
 }
@@ -81,21 +81,21 @@ static void test_numbers_of_the_vectors_are_written_and_read(void **state)
         uint8_t out[PBR_PCAT_U64_MAX];
         const struct pbr_span want = vector_hex(v, "hex");
         const size_t n = pbr_pcat_u64_emit(parse_decimal(vector_text(v, "value")), out);
-        CHECK_SPAN(pbr_span(out, n), want);
+        check_span(pbr_span(out, n), want);
         check_parse(v, false);
         test_unload(want);
     }
-    CHECK(i >= 16);
+    check(i >= 16);
     json_array_foreach(json_object_get(r->top, "i64"), i, v)
     {
         uint8_t out[PBR_PCAT_I64_MAX];
         const struct pbr_span want = vector_hex(v, "hex");
         const size_t n = pbr_pcat_i64_emit((int64_t)parse_decimal(vector_text(v, "value")), out);
-        CHECK_SPAN(pbr_span(out, n), want);
+        check_span(pbr_span(out, n), want);
         check_parse(v, true);
         test_unload(want);
     }
-    CHECK(i >= 23);
+    check(i >= 23);
     json_array_foreach(json_object_get(r->top, "u64_decode_only"), i, v) check_parse(v, false);
     json_array_foreach(json_object_get(r->top, "i64_decode_only"), i, v) check_parse(v, true);
 }
@@ -109,15 +109,15 @@ static void test_cut_and_endless_numbers_are_refused(void **state)
     memset(bytes, 0x80, sizeof(bytes));
     for (size_t n = 0; n < 10; n++) {
         struct pbr_cur c = pbr_cur(pbr_span(bytes, n));
-        CHECK_FAIL(pbr_pcat_u64_parse(&c, &u, diag), PBR_E_TRUNCATED, "CAT-045");
+        check_fail(pbr_pcat_u64_parse(&c, &u, diag), PBR_E_TRUNCATED, "CAT-045");
     }
     for (size_t n = 0; n < 11; n++) {
         struct pbr_cur c = pbr_cur(pbr_span(bytes, n));
-        CHECK_FAIL(pbr_pcat_i64_parse(&c, &s, diag), PBR_E_TRUNCATED, "CAT-045");
+        check_fail(pbr_pcat_i64_parse(&c, &s, diag), PBR_E_TRUNCATED, "CAT-045");
     }
     bytes[10] = 1; /* would be shifted by 70 */
     struct pbr_cur c = pbr_cur(pbr_span(bytes, 11));
-    CHECK_FAIL(pbr_pcat_i64_parse(&c, &s, diag), PBR_E_FORMAT, "CAT-034");
+    check_fail(pbr_pcat_i64_parse(&c, &s, diag), PBR_E_FORMAT, "CAT-034");
 }
 
 /* ---- trees ---- */
@@ -158,12 +158,12 @@ static void write_tree(struct pbr_pcat_writer *w, const json_t *tree)
         uint8_t name[4096];
         const struct pbr_pcat_entry e = entry_of(v, name);
         if (e.type != PBR_PCAT_DIR) {
-            CHECK_INT(pbr_pcat_writer_add(w, &e, NULL), PBR_OK);
+            check_int(pbr_pcat_writer_add(w, &e, NULL), PBR_OK);
             continue;
         }
-        CHECK_INT(pbr_pcat_writer_start_dir(w, e.name, NULL), PBR_OK);
+        check_int(pbr_pcat_writer_start_dir(w, e.name, NULL), PBR_OK);
         write_tree(w, vector_member(v, "children"));
-        CHECK_INT(pbr_pcat_writer_end_dir(w, NULL), PBR_OK);
+        check_int(pbr_pcat_writer_end_dir(w, NULL), PBR_OK);
     }
 }
 
@@ -176,17 +176,17 @@ static void check_tree(struct pbr_pcat_walk *w, const json_t *tree, size_t depth
         uint8_t name[4096];
         struct pbr_pcat_entry got;
         const struct pbr_pcat_entry want = entry_of(v, name);
-        CHECK_INT(pbr_pcat_walk_next(w, &got, NULL), 1);
-        CHECK_INT(got.type, want.type);
-        CHECK_SPAN(got.name, want.name);
-        CHECK_U64(got.size, want.size);
-        CHECK(got.mtime_s == want.mtime_s);
-        CHECK_U64(pbr_pcat_walk_depth(w), depth);
+        check_int(pbr_pcat_walk_next(w, &got, NULL), 1);
+        check_int(got.type, want.type);
+        check_span(got.name, want.name);
+        check_u64(got.size, want.size);
+        check(got.mtime_s == want.mtime_s);
+        check_u64(pbr_pcat_walk_depth(w), depth);
         const struct pbr_span path = pbr_pcat_walk_path(w);
-        CHECK(path.len >= want.name.len);
-        CHECK_SPAN(pbr_span_sub(path, path.len - want.name.len, path.len), want.name);
+        check(path.len >= want.name.len);
+        check_span(pbr_span_sub(path, path.len - want.name.len, path.len), want.name);
         if (want.type == PBR_PCAT_DIR) {
-            CHECK_U64(got.table, vector_u64(v, "start"));
+            check_u64(got.table, vector_u64(v, "start"));
             check_tree(w, vector_member(v, "children"), depth + 1);
         }
     }
@@ -202,28 +202,28 @@ static void test_files_of_the_vectors_are_written_and_read(void **state)
         const struct pbr_span want = vector_hex(v, "file_hex");
         struct pbr_pcat_writer *w;
         pbr_buf_clear(&r->out);
-        CHECK_INT(pbr_pcat_writer_new(&r->env, &r->sink, &w, NULL), PBR_OK);
+        check_int(pbr_pcat_writer_new(&r->env, &r->sink, &w, NULL), PBR_OK);
         write_tree(w, vector_member(v, "tree"));
-        CHECK_INT(pbr_pcat_writer_finish(w, NULL), PBR_OK);
-        CHECK_U64(pbr_pcat_writer_size(w), want.len);
+        check_int(pbr_pcat_writer_finish(w, NULL), PBR_OK);
+        check_u64(pbr_pcat_writer_size(w), want.len);
         pbr_pcat_writer_free(w);
-        CHECK_SPAN(pbr_buf_span(&r->out), want);
+        check_span(pbr_buf_span(&r->out), want);
 
         const struct pbr_source src = pbr_source_mem(&want);
         struct pbr_pcat *cat;
         struct pbr_pcat_walk *walk;
         struct pbr_pcat_entry end;
-        CHECK_INT(pbr_pcat_open(&r->env, &src, &cat, NULL), PBR_OK);
-        CHECK_U64(pbr_pcat_root(cat), vector_u64(v, "root_start"));
-        CHECK_INT(pbr_pcat_walk_new(cat, pbr_pcat_root(cat), &walk, NULL), PBR_OK);
+        check_int(pbr_pcat_open(&r->env, &src, &cat, NULL), PBR_OK);
+        check_u64(pbr_pcat_root(cat), vector_u64(v, "root_start"));
+        check_int(pbr_pcat_walk_new(cat, pbr_pcat_root(cat), &walk, NULL), PBR_OK);
         check_tree(walk, vector_member(v, "tree"), 0);
-        CHECK_INT(pbr_pcat_walk_next(walk, &end, NULL), 0);
-        CHECK_INT(pbr_pcat_walk_next(walk, &end, NULL), 0);
+        check_int(pbr_pcat_walk_next(walk, &end, NULL), 0);
+        check_int(pbr_pcat_walk_next(walk, &end, NULL), 0);
         pbr_pcat_walk_free(walk);
         pbr_pcat_free(cat);
         test_unload(want);
     }
-    CHECK(i >= 3);
+    check(i >= 3);
 }
 
 /* Reads all of a catalog; the result of the first call that fails, with its rule. */
@@ -242,7 +242,7 @@ static int read_all(const struct pbr_env *env, struct pbr_span file, struct pbr_
             break;
     }
     if (walk && rc < 0)
-        CHECK_INT(pbr_pcat_walk_next(walk, &entry, NULL), PBR_E_STATE);
+        check_int(pbr_pcat_walk_next(walk, &entry, NULL), PBR_E_STATE);
     pbr_pcat_walk_free(walk);
     pbr_pcat_free(cat);
     return rc;
@@ -274,18 +274,18 @@ static void test_malformed_vectors_are_refused_by_rule(void **state)
         struct pbr_diag d = { 0 };
         const struct pbr_span file = vector_hex(v, "file_hex");
         assert_true(i < sizeof(want) / sizeof(want[0]));
-        CHECK_STR(vector_text(v, "name"), want[i].name);
-        CHECK_INT(read_all(&r->env, file, &d), want[i].code);
-        CHECK_STR(d.rule, want[i].rule);
+        check_str(vector_text(v, "name"), want[i].name);
+        check_int(read_all(&r->env, file, &d), want[i].code);
+        check_str(d.rule, want[i].rule);
         test_unload(file);
     }
-    CHECK_U64(i, sizeof(want) / sizeof(want[0]));
+    check_u64(i, sizeof(want) / sizeof(want[0]));
 }
 
 static void check_hex_refused(struct rig *r, const char *hex, int code, const char *rule)
 {
     const struct pbr_span file = vector_unhex(hex);
-    CHECK_FAIL(read_all(&r->env, file, diag), code, rule);
+    check_fail(read_all(&r->env, file, diag), code, rule);
     test_unload(file);
 }
 
@@ -347,18 +347,18 @@ static void test_lookup_follows_parts_from_the_root(void **state)
     const struct pbr_source src = pbr_source_mem(&file);
     struct pbr_pcat *cat;
     struct pbr_pcat_entry e;
-    CHECK_INT(pbr_pcat_open(&r->env, &src, &cat, NULL), PBR_OK);
+    check_int(pbr_pcat_open(&r->env, &src, &cat, NULL), PBR_OK);
 
-    CHECK_INT(pbr_pcat_lookup(cat, pbr_span_str("/"), &e, NULL), PBR_OK);
-    CHECK_INT(e.type, PBR_PCAT_DIR);
-    CHECK_U64(e.table, 54);
-    CHECK_INT(pbr_pcat_lookup(cat, pbr_span_str("/root.pxar.didx/sub"), &e, NULL), PBR_OK);
-    CHECK_U64(e.table, 8);
-    CHECK_SPAN(e.name, pbr_span_str("sub"));
-    CHECK_INT(pbr_pcat_lookup(cat, pbr_span_str("root.pxar.didx/sub/old"), &e, NULL), PBR_OK);
-    CHECK_INT(e.type, PBR_PCAT_FILE);
-    CHECK_U64(e.size, 300);
-    CHECK(e.mtime_s == -1);
+    check_int(pbr_pcat_lookup(cat, pbr_span_str("/"), &e, NULL), PBR_OK);
+    check_int(e.type, PBR_PCAT_DIR);
+    check_u64(e.table, 54);
+    check_int(pbr_pcat_lookup(cat, pbr_span_str("/root.pxar.didx/sub"), &e, NULL), PBR_OK);
+    check_u64(e.table, 8);
+    check_span(e.name, pbr_span_str("sub"));
+    check_int(pbr_pcat_lookup(cat, pbr_span_str("root.pxar.didx/sub/old"), &e, NULL), PBR_OK);
+    check_int(e.type, PBR_PCAT_FILE);
+    check_u64(e.size, 300);
+    check(e.mtime_s == -1);
 
     static const char *const absent[] = { "",
                                           "//",
@@ -370,7 +370,7 @@ static void test_lookup_follows_parts_from_the_root(void **state)
                                           "a.txt",
                                           "." };
     for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
-        CHECK_FAIL(pbr_pcat_lookup(cat, pbr_span_str(absent[i]), &e, diag), PBR_E_NOENT, "CAT-086");
+        check_fail(pbr_pcat_lookup(cat, pbr_span_str(absent[i]), &e, diag), PBR_E_NOENT, "CAT-086");
     pbr_pcat_free(cat);
     test_unload(file);
 }
@@ -385,28 +385,28 @@ static void test_walk_starts_anywhere_and_leaves_out_what_is_skipped(void **stat
     struct pbr_pcat_walk *w;
     struct pbr_pcat_entry e;
     static const char *const want[] = { "a.txt", "sub", "z-hard" };
-    CHECK_INT(pbr_pcat_open(&r->env, &src, &cat, NULL), PBR_OK);
-    CHECK_INT(pbr_pcat_lookup(cat, pbr_span_str("root.pxar.didx"), &e, NULL), PBR_OK);
-    CHECK_INT(pbr_pcat_walk_new(cat, e.table, &w, NULL), PBR_OK);
+    check_int(pbr_pcat_open(&r->env, &src, &cat, NULL), PBR_OK);
+    check_int(pbr_pcat_lookup(cat, pbr_span_str("root.pxar.didx"), &e, NULL), PBR_OK);
+    check_int(pbr_pcat_walk_new(cat, e.table, &w, NULL), PBR_OK);
     for (size_t i = 0; i < 3; i++) {
-        CHECK_INT(pbr_pcat_walk_next(w, &e, NULL), 1);
-        CHECK_SPAN(pbr_pcat_walk_path(w), pbr_span_str(want[i]));
+        check_int(pbr_pcat_walk_next(w, &e, NULL), 1);
+        check_span(pbr_pcat_walk_path(w), pbr_span_str(want[i]));
         pbr_pcat_walk_skip(w);
     }
-    CHECK_INT(pbr_pcat_walk_next(w, &e, NULL), 0);
+    check_int(pbr_pcat_walk_next(w, &e, NULL), 0);
     pbr_pcat_walk_free(w);
 
     static const char *const paths[] = { "root.pxar.didx",         "root.pxar.didx/a.txt",
                                          "root.pxar.didx/sub",     "root.pxar.didx/sub/link",
                                          "root.pxar.didx/sub/old", "root.pxar.didx/z-hard" };
-    CHECK_INT(pbr_pcat_walk_new(cat, pbr_pcat_root(cat), &w, NULL), PBR_OK);
+    check_int(pbr_pcat_walk_new(cat, pbr_pcat_root(cat), &w, NULL), PBR_OK);
     for (size_t i = 0; i < 6; i++) {
-        CHECK_INT(pbr_pcat_walk_next(w, &e, NULL), 1);
-        CHECK_SPAN(pbr_pcat_walk_path(w), pbr_span_str(paths[i]));
+        check_int(pbr_pcat_walk_next(w, &e, NULL), 1);
+        check_span(pbr_pcat_walk_path(w), pbr_span_str(paths[i]));
     }
     pbr_pcat_walk_free(w);
-    CHECK_FAIL(pbr_pcat_walk_new(cat, 7, &w, diag), PBR_E_FORMAT, "CAT-051");
-    CHECK_FAIL(pbr_pcat_walk_new(cat, 73, &w, diag), PBR_E_FORMAT, "CAT-051");
+    check_fail(pbr_pcat_walk_new(cat, 7, &w, diag), PBR_E_FORMAT, "CAT-051");
+    check_fail(pbr_pcat_walk_new(cat, 73, &w, diag), PBR_E_FORMAT, "CAT-051");
     pbr_pcat_free(cat);
     test_unload(file);
 }
@@ -418,46 +418,46 @@ static void test_writer_refuses_what_no_reader_takes(void **state)
     char name[4097];
     struct pbr_pcat_entry e = { .type = PBR_PCAT_FILE };
     memset(name, 'n', sizeof(name));
-    CHECK_INT(pbr_pcat_writer_new(&r->env, &r->sink, &w, NULL), PBR_OK);
-    CHECK_FAIL(pbr_pcat_writer_end_dir(w, diag), PBR_E_STATE, "CAT-053");
-    CHECK_FAIL(pbr_pcat_writer_start_dir(w, pbr_span_str(""), diag), PBR_E_ARG, "CAT-053");
-    CHECK_FAIL(pbr_pcat_writer_start_dir(w, pbr_span_str("a/b"), diag), PBR_E_ARG, "CAT-053");
-    CHECK_FAIL(pbr_pcat_writer_start_dir(w, pbr_span("a\0", 2), diag), PBR_E_ARG, "CAT-053");
-    CHECK_FAIL(pbr_pcat_writer_start_dir(w, pbr_span(name, 4096), diag), PBR_E_ARG, "CAT-043");
+    check_int(pbr_pcat_writer_new(&r->env, &r->sink, &w, NULL), PBR_OK);
+    check_fail(pbr_pcat_writer_end_dir(w, diag), PBR_E_STATE, "CAT-053");
+    check_fail(pbr_pcat_writer_start_dir(w, pbr_span_str(""), diag), PBR_E_ARG, "CAT-053");
+    check_fail(pbr_pcat_writer_start_dir(w, pbr_span_str("a/b"), diag), PBR_E_ARG, "CAT-053");
+    check_fail(pbr_pcat_writer_start_dir(w, pbr_span("a\0", 2), diag), PBR_E_ARG, "CAT-053");
+    check_fail(pbr_pcat_writer_start_dir(w, pbr_span(name, 4096), diag), PBR_E_ARG, "CAT-043");
     e.name = pbr_span(name, 4096);
-    CHECK_FAIL(pbr_pcat_writer_add(w, &e, diag), PBR_E_ARG, "CAT-043");
+    check_fail(pbr_pcat_writer_add(w, &e, diag), PBR_E_ARG, "CAT-043");
     e.name = pbr_span(name, 4095);
-    CHECK_INT(pbr_pcat_writer_add(w, &e, NULL), PBR_OK);
+    check_int(pbr_pcat_writer_add(w, &e, NULL), PBR_OK);
     e.type = PBR_PCAT_DIR;
-    CHECK_FAIL(pbr_pcat_writer_add(w, &e, diag), PBR_E_ARG, "CAT-053");
-    CHECK_INT(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), NULL), PBR_OK);
-    CHECK_FAIL(pbr_pcat_writer_finish(w, diag), PBR_E_STATE, "CAT-053");
-    CHECK_INT(pbr_pcat_writer_end_dir(w, NULL), PBR_OK);
-    CHECK_INT(pbr_pcat_writer_finish(w, NULL), PBR_OK);
-    CHECK_FAIL(pbr_pcat_writer_finish(w, diag), PBR_E_STATE, "CAT-053");
-    CHECK_FAIL(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), diag), PBR_E_STATE, "CAT-053");
+    check_fail(pbr_pcat_writer_add(w, &e, diag), PBR_E_ARG, "CAT-053");
+    check_int(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), NULL), PBR_OK);
+    check_fail(pbr_pcat_writer_finish(w, diag), PBR_E_STATE, "CAT-053");
+    check_int(pbr_pcat_writer_end_dir(w, NULL), PBR_OK);
+    check_int(pbr_pcat_writer_finish(w, NULL), PBR_OK);
+    check_fail(pbr_pcat_writer_finish(w, diag), PBR_E_STATE, "CAT-053");
+    check_fail(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), diag), PBR_E_STATE, "CAT-053");
     pbr_pcat_writer_free(w);
-    CHECK_INT(read_all(&r->env, pbr_buf_span(&r->out), NULL), 0);
+    check_int(read_all(&r->env, pbr_buf_span(&r->out), NULL), 0);
 }
 
 static void test_deep_trees_are_bounded_and_need_no_recursion(void **state)
 {
     struct rig *r = *state;
     struct pbr_pcat_writer *w;
-    CHECK_INT(pbr_pcat_writer_new(&r->env, &r->sink, &w, NULL), PBR_OK);
+    check_int(pbr_pcat_writer_new(&r->env, &r->sink, &w, NULL), PBR_OK);
     for (int i = 0; i < PBR_PATH_DEPTH_MAX; i++)
-        CHECK_INT(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), NULL), PBR_OK);
+        check_int(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), NULL), PBR_OK);
     for (int i = 0; i < PBR_PATH_DEPTH_MAX; i++)
-        CHECK_INT(pbr_pcat_writer_end_dir(w, NULL), PBR_OK);
-    CHECK_INT(pbr_pcat_writer_finish(w, NULL), PBR_OK);
+        check_int(pbr_pcat_writer_end_dir(w, NULL), PBR_OK);
+    check_int(pbr_pcat_writer_finish(w, NULL), PBR_OK);
     pbr_pcat_writer_free(w);
-    CHECK_INT(read_all(&r->env, pbr_buf_span(&r->out), NULL), 0);
+    check_int(read_all(&r->env, pbr_buf_span(&r->out), NULL), 0);
 
     pbr_buf_clear(&r->out);
-    CHECK_INT(pbr_pcat_writer_new(&r->env, &r->sink, &w, NULL), PBR_OK);
+    check_int(pbr_pcat_writer_new(&r->env, &r->sink, &w, NULL), PBR_OK);
     for (int i = 0; i < PBR_PATH_DEPTH_MAX; i++)
-        CHECK_INT(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), NULL), PBR_OK);
-    CHECK_INT(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), NULL), PBR_E_LIMIT);
+        check_int(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), NULL), PBR_OK);
+    check_int(pbr_pcat_writer_start_dir(w, pbr_span_str("d"), NULL), PBR_E_LIMIT);
     pbr_pcat_writer_free(w);
 }
 

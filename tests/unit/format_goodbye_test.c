@@ -43,12 +43,12 @@ static void test_small_tables_are_those_of_the_sheet(void **state)
     uint64_t random = 1;
     for (size_t n = 1; n <= 12; n++) {
         struct pbr_pxar_rec *recs = shuffled(n, &random);
-        CHECK_INT(pbr_goodbye_arrange(&env, recs, n), PBR_OK);
+        check_int(pbr_goodbye_arrange(&env, recs, n), PBR_OK);
         for (size_t i = 0; i < n; i++)
-            CHECK_U64(recs[i].hash, (uint64_t)WORKED[n - 1][i]);
+            check_u64(recs[i].hash, (uint64_t)WORKED[n - 1][i]);
         free(recs);
     }
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 /* The sheet's other description (PXAR-171): recursive choice of the root. */
@@ -84,13 +84,13 @@ static void test_tables_up_to_3000_follow_both_descriptions(void **state)
         for (size_t i = 0; i < n; i++)
             sorted[i] = i;
         place_upstream(sorted, n, e, want, 0);
-        CHECK_INT(pbr_goodbye_arrange(&env, recs, n), PBR_OK);
+        check_int(pbr_goodbye_arrange(&env, recs, n), PBR_OK);
         uint64_t next = 0;
         for (size_t slot = pbr_goodbye_first(n); slot < n; slot = pbr_goodbye_after(slot, n))
-            CHECK_U64(recs[slot].hash, next++);
-        CHECK_U64(next, n);
+            check_u64(recs[slot].hash, next++);
+        check_u64(next, n);
         for (size_t i = 0; i < n; i++)
-            CHECK_U64(recs[i].hash, want[i].hash);
+            check_u64(recs[i].hash, want[i].hash);
         free(recs);
         free(want);
         free(sorted);
@@ -105,11 +105,11 @@ static void test_equal_hashes_keep_their_order(void **state)
     struct pbr_pxar_rec recs[100];
     for (size_t i = 0; i < 100; i++)
         recs[i] = (struct pbr_pxar_rec){ .hash = i % 3, .offset = i };
-    CHECK_INT(pbr_goodbye_arrange(&env, recs, 100), PBR_OK);
+    check_int(pbr_goodbye_arrange(&env, recs, 100), PBR_OK);
     uint64_t hash = 0, offset = 0;
     bool first = true;
     for (size_t slot = pbr_goodbye_first(100); slot < 100; slot = pbr_goodbye_after(slot, 100)) {
-        CHECK(first || recs[slot].hash > hash || (recs[slot].hash == hash && recs[slot].offset > offset));
+        check(first || recs[slot].hash > hash || (recs[slot].hash == hash && recs[slot].offset > offset));
         hash = recs[slot].hash;
         offset = recs[slot].offset;
         first = false;
@@ -136,18 +136,18 @@ static void test_lookup_visits_every_equal_hash(void **state)
             recs[i] = (struct pbr_pxar_rec){ .hash = test_next_random(&random) % 7, .offset = i };
             count[recs[i].hash]++;
         }
-        CHECK_INT(pbr_goodbye_arrange(&env, recs, n), PBR_OK);
+        check_int(pbr_goodbye_arrange(&env, recs, n), PBR_OK);
         for (uint64_t hash = 0; hash < 8; hash++) {
             struct pbr_goodbye_find f;
             size_t at, found = 0;
             bool seen[200] = { false };
             pbr_goodbye_find_init(&f, hash, n);
             while (pbr_goodbye_find_next(&f, hash_of, recs, &at)) {
-                CHECK(at < n && recs[at].hash == hash && !seen[at]);
+                check(at < n && recs[at].hash == hash && !seen[at]);
                 seen[at] = true;
                 found++;
             }
-            CHECK_U64(found, count[hash]);
+            check_u64(found, count[hash]);
         }
     }
 }

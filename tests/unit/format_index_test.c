@@ -35,9 +35,9 @@ static void check_csum(const struct pbr_index *ix, const json_t *v)
 {
     uint8_t csum[PBR_DIGEST_LEN];
     char hex[65];
-    CHECK_INT(pbr_index_csum(ix, csum), PBR_OK);
+    check_int(pbr_index_csum(ix, csum), PBR_OK);
     pbr_format_hex(csum, sizeof(csum), hex);
-    CHECK_STR(hex, vector_text(v, "index_csum_hex"));
+    check_str(hex, vector_text(v, "index_csum_hex"));
 }
 
 static void check_lookups(const struct pbr_index *ix, const json_t *v)
@@ -49,12 +49,12 @@ static void check_lookups(const struct pbr_index *ix, const json_t *v)
         const uint64_t off = vector_u64(at, "offset");
         uint64_t chunk = 99;
         const bool want = json_is_integer(json_object_get(at, "index"));
-        CHECK(pbr_index_lookup(ix, off, &chunk) == want);
-        CHECK_U64(chunk, want ? vector_u64(at, "index") : 99);
+        check(pbr_index_lookup(ix, off, &chunk) == want);
+        check_u64(chunk, want ? vector_u64(at, "index") : 99);
         if (!want)
             continue;
-        CHECK_U64(off - pbr_index_start(ix, chunk), vector_u64(at, "offset_in_chunk"));
-        CHECK(off < pbr_index_end(ix, chunk));
+        check_u64(off - pbr_index_start(ix, chunk), vector_u64(at, "offset_in_chunk"));
+        check(off < pbr_index_end(ix, chunk));
     }
 }
 
@@ -64,9 +64,9 @@ static void check_sha256(struct pbr_span file, const json_t *v)
     char hex[65];
     if (!vector_text_or_null(v, "file_sha256"))
         return;
-    CHECK_INT(pbr_sha256(file, pbr_span(NULL, 0), digest), PBR_OK);
+    check_int(pbr_sha256(file, pbr_span(NULL, 0), digest), PBR_OK);
     pbr_format_hex(digest, sizeof(digest), hex);
-    CHECK_STR(hex, vector_text(v, "file_sha256"));
+    check_str(hex, vector_text(v, "file_sha256"));
 }
 
 static void test_dynamic_vectors_are_written_and_read_as_listed(void **state)
@@ -83,15 +83,15 @@ static void test_dynamic_vectors_are_written_and_read_as_listed(void **state)
         struct file file = { .len = PBR_INDEX_HDR };
         struct pbr_index_sum *sum;
         uint8_t digest[PBR_DIGEST_LEN];
-        CHECK_INT(pbr_index_sum_new(&env, PBR_INDEX_DYNAMIC, &sum), PBR_OK);
+        check_int(pbr_index_sum_new(&env, PBR_INDEX_DYNAMIC, &sum), PBR_OK);
         json_array_foreach(json_object_get(v, "entries"), i, entry)
         {
             vector_hex_into(entry, "digest_hex", digest, sizeof(digest));
-            CHECK_INT(pbr_index_sum_add(sum, vector_u64(entry, "end"), digest), PBR_OK);
+            check_int(pbr_index_sum_add(sum, vector_u64(entry, "end"), digest), PBR_OK);
             pbr_didx_rec_emit(vector_u64(entry, "end"), digest, file.bytes + file.len);
             file.len += PBR_DIDX_REC;
         }
-        CHECK_INT(pbr_index_sum_result(sum, made.stored_csum), PBR_OK);
+        check_int(pbr_index_sum_result(sum, made.stored_csum), PBR_OK);
         pbr_index_sum_free(sum);
         if (vector_text_or_null(v, "uuid_hex")) {
             vector_hex_into(v, "uuid_hex", made.uuid, 16);
@@ -100,15 +100,15 @@ static void test_dynamic_vectors_are_written_and_read_as_listed(void **state)
         pbr_index_hdr_emit(&made, file.bytes);
         check_sha256(pbr_span(file.bytes, file.len), v);
 
-        CHECK_INT(pbr_index_parse(pbr_span(file.bytes, file.len), false, &ix, NULL), PBR_OK);
-        CHECK_U64(ix.size, vector_u64(v, "archive_size"));
-        CHECK_U64(ix.entry_nr, json_array_size(json_object_get(v, "entries")));
-        CHECK(ix.ctime_s == made.ctime_s);
+        check_int(pbr_index_parse(pbr_span(file.bytes, file.len), false, &ix, NULL), PBR_OK);
+        check_u64(ix.size, vector_u64(v, "archive_size"));
+        check_u64(ix.entry_nr, json_array_size(json_object_get(v, "entries")));
+        check(ix.ctime_s == made.ctime_s);
         assert_memory_equal(ix.uuid, made.uuid, 16);
         check_csum(&ix, v);
         check_lookups(&ix, v);
     }
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
     json_decref(top);
 }
 
@@ -125,24 +125,24 @@ static void test_fixed_vectors_are_written_and_read_as_listed(void **state)
         uint8_t hdr[PBR_INDEX_HDR];
         vector_file(v, "header_first_80_hex", &file);
         check_sha256(pbr_span(file.bytes, file.len), v);
-        CHECK_INT(pbr_index_parse(pbr_span(file.bytes, file.len), true, &ix, NULL), PBR_OK);
-        CHECK_INT(ix.kind, PBR_INDEX_FIXED);
-        CHECK_U64(ix.size, vector_u64(v, "size"));
-        CHECK_U64(ix.chunk_size, vector_u64(v, "chunk_size"));
-        CHECK_U64(ix.entry_nr, json_array_size(json_object_get(v, "digests_hex")));
+        check_int(pbr_index_parse(pbr_span(file.bytes, file.len), true, &ix, NULL), PBR_OK);
+        check_int(ix.kind, PBR_INDEX_FIXED);
+        check_u64(ix.size, vector_u64(v, "size"));
+        check_u64(ix.chunk_size, vector_u64(v, "chunk_size"));
+        check_u64(ix.entry_nr, json_array_size(json_object_get(v, "digests_hex")));
         check_csum(&ix, v);
         check_lookups(&ix, v);
         json_array_foreach(json_object_get(v, "chunk_ranges"), i, range)
         {
-            CHECK_U64(pbr_index_start(&ix, i),
+            check_u64(pbr_index_start(&ix, i),
                       (uint64_t)json_integer_value(json_array_get(range, 0)));
-            CHECK_U64(pbr_index_end(&ix, i),
+            check_u64(pbr_index_end(&ix, i),
                       (uint64_t)json_integer_value(json_array_get(range, 1)));
         }
         for (i = 0; i < ix.entry_nr; i++) {
             char hex[65];
             pbr_format_hex(pbr_index_digest(&ix, i), 32, hex);
-            CHECK_STR(hex, json_string_value(json_array_get(json_object_get(v, "digests_hex"), i)));
+            check_str(hex, json_string_value(json_array_get(json_object_get(v, "digests_hex"), i)));
         }
         pbr_index_hdr_emit(&ix, hdr);
         assert_memory_equal(hdr, file.bytes, sizeof(hdr));
@@ -219,13 +219,13 @@ static void test_malformed_vectors_are_refused_by_the_right_rule(void **state)
         vector_file(first(top, kind), fixed ? "header_first_80_hex" : "header_first_64_hex", &file);
         construct(name, &file);
         assert_true(i < sizeof(want) / sizeof(want[0]));
-        CHECK_STR(want[i].name, name);
-        CHECK_INT(pbr_index_parse(pbr_span(file.bytes, file.len), false, &ix, &d), want[i].code);
+        check_str(want[i].name, name);
+        check_int(pbr_index_parse(pbr_span(file.bytes, file.len), false, &ix, &d), want[i].code);
         if (want[i].rule)
-            CHECK_STR(d.rule, want[i].rule);
-        CHECK((ix.entry_nr == 4711) == (want[i].rule != NULL));
+            check_str(d.rule, want[i].rule);
+        check((ix.entry_nr == 4711) == (want[i].rule != NULL));
     }
-    CHECK_U64(i, sizeof(want) / sizeof(want[0]));
+    check_u64(i, sizeof(want) / sizeof(want[0]));
     json_decref(top);
 }
 
@@ -236,31 +236,31 @@ static void test_strict_also_refuses_what_no_server_writes(void **state)
     struct pbr_index ix;
     struct file good, f;
     vector_file(first(top, "didx"), "header_first_64_hex", &good);
-    CHECK_INT(pbr_index_parse(pbr_span(good.bytes, good.len), true, &ix, NULL), PBR_OK);
+    check_int(pbr_index_parse(pbr_span(good.bytes, good.len), true, &ix, NULL), PBR_OK);
 
     f = good;
     f.bytes[40] ^= 1;
-    CHECK_FAIL(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_INTEGRITY,
+    check_fail(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_INTEGRITY,
                "IDX-010");
     f = good;
     pbr_put_u64le(f.bytes + 4096 + 40, 1000);
-    CHECK_INT(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
-    CHECK_FAIL(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_FORMAT, "IDX-024");
+    check_int(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
+    check_fail(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_FORMAT, "IDX-024");
     f = good;
     pbr_put_u64le(f.bytes + 4096 + 80, 1024 + (16 << 20) + 1);
-    CHECK_INT(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
-    CHECK_FAIL(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_FORMAT, "IDX-021");
+    check_int(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
+    check_fail(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_FORMAT, "IDX-021");
 
     vector_file(first(top, "fidx"), "header_first_80_hex", &f);
     f.bytes[4096] ^= 1;
-    CHECK_INT(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
-    CHECK_FAIL(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_INTEGRITY,
+    check_int(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
+    check_fail(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_INTEGRITY,
                "IDX-048");
     vector_file(first(top, "fidx"), "header_first_80_hex", &f);
     pbr_put_u64le(f.bytes + 72, 32 << 20);
     f.len = 4096 + 32;
-    CHECK_INT(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
-    CHECK_FAIL(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_FORMAT, "IDX-059");
+    check_int(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
+    check_fail(pbr_index_parse(pbr_span(f.bytes, f.len), true, &ix, diag), PBR_E_FORMAT, "IDX-059");
     json_decref(top);
 }
 
@@ -274,17 +274,17 @@ static void test_extreme_sizes_do_not_wrap(void **state)
     struct file f = { .len = PBR_INDEX_HDR + 64 };
     uint64_t i = 0;
     pbr_index_hdr_emit(&made, f.bytes);
-    CHECK_INT(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
-    CHECK_U64(ix.entry_nr, 2);
-    CHECK_U64(pbr_index_start(&ix, 1), UINT64_C(1) << 63);
-    CHECK_U64(pbr_index_end(&ix, 1), UINT64_MAX);
-    CHECK(pbr_index_lookup(&ix, UINT64_MAX - 1, &i));
-    CHECK_U64(i, 1);
-    CHECK(!pbr_index_lookup(&ix, UINT64_MAX, &i));
+    check_int(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, NULL), PBR_OK);
+    check_u64(ix.entry_nr, 2);
+    check_u64(pbr_index_start(&ix, 1), UINT64_C(1) << 63);
+    check_u64(pbr_index_end(&ix, 1), UINT64_MAX);
+    check(pbr_index_lookup(&ix, UINT64_MAX - 1, &i));
+    check_u64(i, 1);
+    check(!pbr_index_lookup(&ix, UINT64_MAX, &i));
 
     made.chunk_size = 1;
     pbr_index_hdr_emit(&made, f.bytes);
-    CHECK_FAIL(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, diag), PBR_E_FORMAT,
+    check_fail(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, diag), PBR_E_FORMAT,
                "IDX-057");
 }
 
@@ -293,11 +293,11 @@ static void test_neither_magic_is_no_index(void **state)
     (void)state;
     struct file f = { .len = PBR_INDEX_HDR + 40 };
     struct pbr_index ix;
-    CHECK_FAIL(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, diag), PBR_E_FORMAT,
+    check_fail(pbr_index_parse(pbr_span(f.bytes, f.len), false, &ix, diag), PBR_E_FORMAT,
                "IDX-015");
-    CHECK_FAIL(pbr_index_parse(pbr_span(NULL, 0), false, &ix, diag), PBR_E_TRUNCATED, "IDX-014");
-    CHECK(pbr_parse_hex(pbr_span_str("2f7f41ed91fd0fcd"), f.bytes, 8));
-    CHECK_FAIL(pbr_index_parse(pbr_span(f.bytes, 4095), false, &ix, diag), PBR_E_TRUNCATED,
+    check_fail(pbr_index_parse(pbr_span(NULL, 0), false, &ix, diag), PBR_E_TRUNCATED, "IDX-014");
+    check(pbr_parse_hex(pbr_span_str("2f7f41ed91fd0fcd"), f.bytes, 8));
+    check_fail(pbr_index_parse(pbr_span(f.bytes, 4095), false, &ix, diag), PBR_E_TRUNCATED,
                "IDX-054");
 }
 

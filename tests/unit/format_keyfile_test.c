@@ -45,23 +45,23 @@ static void test_key_files_of_the_vectors_unlock_and_come_back_byte_for_byte(voi
         const struct pbr_span pw = pbr_span_str(password ? password : "");
         uint8_t key[32], want[32];
         struct pbr_keyfile k;
-        CHECK_INT(pbr_keyfile_parse(&k, &r->env, pbr_span_str(text), NULL), PBR_OK);
-        CHECK(k.created.time_s == (int64_t)vector_u64(v, "created"));
-        CHECK(k.modified.time_s == (int64_t)vector_u64(v, "modified"));
+        check_int(pbr_keyfile_parse(&k, &r->env, pbr_span_str(text), NULL), PBR_OK);
+        check(k.created.time_s == (int64_t)vector_u64(v, "created"));
+        check(k.modified.time_s == (int64_t)vector_u64(v, "modified"));
         if (vector_text_or_null(v, "hint"))
-            CHECK_STR(k.hint, vector_text(v, "hint"));
+            check_str(k.hint, vector_text(v, "hint"));
         else
             assert_null(k.hint);
-        CHECK_INT(pbr_keyfile_unlock(&k, password ? &pw : NULL, key, NULL), PBR_OK);
+        check_int(pbr_keyfile_unlock(&k, password ? &pw : NULL, key, NULL), PBR_OK);
         vector_hex_into(v, "enc_key_hex", want, sizeof(want));
         assert_memory_equal(key, want, sizeof(key));
         pbr_buf_clear(&r->out);
-        CHECK_INT(pbr_keyfile_emit(&k, &r->out), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&r->out), pbr_span_str(text));
+        check_int(pbr_keyfile_emit(&k, &r->out), PBR_OK);
+        check_span(pbr_buf_span(&r->out), pbr_span_str(text));
         pbr_keyfile_release(&k);
         pbr_keyfile_release(&k);
     }
-    CHECK(i >= 4);
+    check(i >= 4);
 }
 
 static const struct {
@@ -95,7 +95,7 @@ static void test_negative_vectors_fail_for_the_stated_reason(void **state)
             rc = pbr_keyfile_unlock(&k, password ? &pw : NULL, key, &d);
         pbr_keyfile_release(&k);
         if (!class) {
-            CHECK_INT(rc, PBR_OK);
+            check_int(rc, PBR_OK);
             continue;
         }
         size_t n = 0;
@@ -103,13 +103,13 @@ static void test_negative_vectors_fail_for_the_stated_reason(void **state)
             n++;
             assert_true(n < sizeof(classes) / sizeof(classes[0]));
         }
-        CHECK_INT(rc, classes[n].code);
-        CHECK_STR(d.rule, classes[n].rule);
-        CHECK(key[0] == 0xaa && key[1] == 0);
+        check_int(rc, classes[n].code);
+        check_str(d.rule, classes[n].rule);
+        check(key[0] == 0xaa && key[1] == 0);
         if (strcmp(vector_text(v, "name"), "wrong-password-with-hint") == 0)
             assert_non_null(strstr(d.text, "the usual one"));
     }
-    CHECK(i >= 9);
+    check(i >= 9);
 }
 
 static void test_a_made_file_is_read_back_with_its_key(void **state)
@@ -128,16 +128,16 @@ static void test_a_made_file_is_read_back_with_its_key(void **state)
                                                .iter = i == 2 ? 0 : 7 };
         struct pbr_keyfile made, read;
         uint8_t got[32];
-        CHECK_INT(pbr_keyfile_make(&made, &r->env, key, &opts, NULL), PBR_OK);
-        CHECK_U64(made.salt.len, i ? 32 : 0);
-        CHECK_U64(made.data.len, i ? 64 : 32);
-        CHECK_U64(made.iter, i == 2 ? 65535 : 0);
+        check_int(pbr_keyfile_make(&made, &r->env, key, &opts, NULL), PBR_OK);
+        check_u64(made.salt.len, i ? 32 : 0);
+        check_u64(made.data.len, i ? 64 : 32);
+        check_u64(made.iter, i == 2 ? 65535 : 0);
         pbr_buf_clear(&r->out);
-        CHECK_INT(pbr_keyfile_emit(&made, &r->out), PBR_OK);
+        check_int(pbr_keyfile_emit(&made, &r->out), PBR_OK);
         if (i == 0)
-            CHECK_U64(r->out.len, 255); /* always, with a key in clear [CRY-081] */
-        CHECK_INT(pbr_keyfile_parse(&read, &r->env, pbr_buf_span(&r->out), NULL), PBR_OK);
-        CHECK_INT(pbr_keyfile_unlock(&read, &pw, got, NULL), PBR_OK);
+            check_u64(r->out.len, 255); /* always, with a key in clear [CRY-081] */
+        check_int(pbr_keyfile_parse(&read, &r->env, pbr_buf_span(&r->out), NULL), PBR_OK);
+        check_int(pbr_keyfile_unlock(&read, &pw, got, NULL), PBR_OK);
         assert_memory_equal(got, key, sizeof(key));
         pbr_keyfile_release(&made);
         pbr_keyfile_release(&read);
@@ -145,7 +145,7 @@ static void test_a_made_file_is_read_back_with_its_key(void **state)
     const struct pbr_keyfile_opts opts = { .kdf = PBR_KDF_SCRYPT,
                                            .password = pbr_span_str("1234") };
     struct pbr_keyfile k;
-    CHECK_FAIL(pbr_keyfile_make(&k, &r->env, key, &opts, diag), PBR_E_ARG, "CRY-034");
+    check_fail(pbr_keyfile_make(&k, &r->env, key, &opts, diag), PBR_E_ARG, "CRY-034");
 }
 
 #define TIMES "\"created\":\"2023-11-14T22:13:20Z\",\"modified\":\"2023-11-14T22:13:20Z\","
@@ -182,9 +182,9 @@ static void test_broken_key_files_are_refused_by_rule(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pbr_keyfile k = { .n = 77 };
         struct pbr_diag d = { 0 };
-        CHECK_INT(pbr_keyfile_parse(&k, &r->env, pbr_span_str(cases[i].text), &d), cases[i].code);
-        CHECK_STR(d.rule, cases[i].rule);
-        CHECK_U64(k.n, 77);
+        check_int(pbr_keyfile_parse(&k, &r->env, pbr_span_str(cases[i].text), &d), cases[i].code);
+        check_str(d.rule, cases[i].rule);
+        check_u64(k.n, 77);
     }
 }
 
@@ -195,10 +195,10 @@ static void test_formatting_unknown_members_and_missing_padding_are_tolerated(vo
                                "\"data\":\"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\" } \n";
     struct pbr_keyfile k;
     uint8_t key[32];
-    CHECK_INT(pbr_keyfile_parse(&k, &r->env, pbr_span_str(text), NULL), PBR_OK);
-    CHECK_INT(pbr_keyfile_unlock(&k, NULL, key, NULL), PBR_OK);
+    check_int(pbr_keyfile_parse(&k, &r->env, pbr_span_str(text), NULL), PBR_OK);
+    check_int(pbr_keyfile_unlock(&k, NULL, key, NULL), PBR_OK);
     for (uint8_t i = 0; i < 32; i++)
-        CHECK_INT(key[i], i);
+        check_int(key[i], i);
     pbr_keyfile_release(&k);
 }
 
@@ -221,9 +221,9 @@ static void test_parameters_that_cannot_be_or_cost_too_much_are_refused(void **s
         struct pbr_keyfile k;
         uint8_t key[32];
         (void)snprintf(text, sizeof(text), "{\"kdf\":%s," TIMES KEY "}", cases[i].kdf);
-        CHECK_INT(pbr_keyfile_parse(&k, &r->env, pbr_span_str(text), NULL), PBR_OK);
-        CHECK_FAIL(pbr_keyfile_unlock(&k, &pw, key, diag), cases[i].code, cases[i].rule);
-        CHECK_FAIL(pbr_keyfile_unlock(&k, NULL, key, diag), PBR_E_CRYPTO, "CRY-034");
+        check_int(pbr_keyfile_parse(&k, &r->env, pbr_span_str(text), NULL), PBR_OK);
+        check_fail(pbr_keyfile_unlock(&k, &pw, key, diag), cases[i].code, cases[i].rule);
+        check_fail(pbr_keyfile_unlock(&k, NULL, key, diag), PBR_E_CRYPTO, "CRY-034");
         pbr_keyfile_release(&k);
     }
 }
@@ -232,10 +232,10 @@ static void test_functions_have_the_command_line_s_names(void **state)
 {
     (void)state;
     enum pbr_kdf kdf = PBR_KDF_NONE;
-    CHECK_STR(pbr_kdf_name(PBR_KDF_NONE), "none");
-    CHECK(pbr_kdf_parse(pbr_span_str("scrypt"), &kdf) && kdf == PBR_KDF_SCRYPT);
-    CHECK(pbr_kdf_parse(pbr_span_str("pbkdf2"), &kdf) && kdf == PBR_KDF_PBKDF2);
-    CHECK(!pbr_kdf_parse(pbr_span_str("Scrypt"), &kdf));
+    check_str(pbr_kdf_name(PBR_KDF_NONE), "none");
+    check(pbr_kdf_parse(pbr_span_str("scrypt"), &kdf) && kdf == PBR_KDF_SCRYPT);
+    check(pbr_kdf_parse(pbr_span_str("pbkdf2"), &kdf) && kdf == PBR_KDF_PBKDF2);
+    check(!pbr_kdf_parse(pbr_span_str("Scrypt"), &kdf));
 }
 
 static void test_constants_are_those_of_the_vectors(void **state)
@@ -244,11 +244,11 @@ static void test_constants_are_those_of_the_vectors(void **state)
     const json_t *c = vector_member(r->top, "constants");
     uint8_t digest[32];
     char hex[65];
-    CHECK_INT(pbr_sha256(pbr_span_str(vector_text(c, "fingerprint_input_ascii")), pbr_span(NULL, 0),
+    check_int(pbr_sha256(pbr_span_str(vector_text(c, "fingerprint_input_ascii")), pbr_span(NULL, 0),
                          digest),
               PBR_OK);
     pbr_format_hex(digest, 32, hex);
-    CHECK_STR(hex, vector_text(c, "fingerprint_input_sha256_hex"));
+    check_str(hex, vector_text(c, "fingerprint_input_sha256_hex"));
     size_t i;
     json_t *v;
     json_array_foreach(json_object_get(r->top, "derivations"), i, v)
@@ -256,11 +256,11 @@ static void test_constants_are_those_of_the_vectors(void **state)
         uint8_t key[32], id_key[32], fp[32];
         char full[96], brief[24];
         vector_hex_into(v, "enc_key_hex", key, 32);
-        CHECK_INT(pbr_key_derive(key, id_key, fp), PBR_OK);
+        check_int(pbr_key_derive(key, id_key, fp), PBR_OK);
         pbr_fingerprint_format(fp, full);
-        CHECK_STR(full, vector_text(v, "fingerprint_full"));
+        check_str(full, vector_text(v, "fingerprint_full"));
         pbr_fingerprint_format_short(fp, brief);
-        CHECK_STR(brief, vector_text(v, "fingerprint_short"));
+        check_str(brief, vector_text(v, "fingerprint_short"));
     }
 }
 

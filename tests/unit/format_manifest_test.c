@@ -75,11 +75,11 @@ static void test_signed_manifest_is_written_byte_for_byte(void **state)
     struct keys k;
     keys_of(v, &k);
     build(vector_member(v, "fields"), &r->env, &m);
-    CHECK_INT(pbr_manifest_sign(&m, k.id_key, k.fingerprint), PBR_OK);
-    CHECK_STR(m.signature, vector_text(v, "signature_hex"));
-    CHECK_INT(pbr_manifest_emit(&m, &r->out), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&r->out), pbr_span_str(vector_text(v, "text_written_by_client")));
-    CHECK_INT(pbr_manifest_verify(&m, k.id_key, k.fingerprint, NULL), PBR_OK);
+    check_int(pbr_manifest_sign(&m, k.id_key, k.fingerprint), PBR_OK);
+    check_str(m.signature, vector_text(v, "signature_hex"));
+    check_int(pbr_manifest_emit(&m, &r->out), PBR_OK);
+    check_span(pbr_buf_span(&r->out), pbr_span_str(vector_text(v, "text_written_by_client")));
+    check_int(pbr_manifest_verify(&m, k.id_key, k.fingerprint, NULL), PBR_OK);
     pbr_manifest_release(&m);
 }
 
@@ -93,10 +93,10 @@ static void test_texts_of_the_vectors_come_back_byte_for_byte(void **state)
     };
     for (size_t i = 0; i < 3; i++) {
         struct pbr_manifest m;
-        CHECK_INT(pbr_manifest_parse(&m, &r->env, pbr_span_str(texts[i]), NULL), PBR_OK);
+        check_int(pbr_manifest_parse(&m, &r->env, pbr_span_str(texts[i]), NULL), PBR_OK);
         pbr_buf_clear(&r->out);
-        CHECK_INT(pbr_manifest_emit(&m, &r->out), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&r->out), pbr_span_str(texts[i]));
+        check_int(pbr_manifest_emit(&m, &r->out), PBR_OK);
+        check_span(pbr_buf_span(&r->out), pbr_span_str(texts[i]));
         pbr_manifest_release(&m);
     }
 }
@@ -112,39 +112,39 @@ static void test_load_cases_end_as_listed(void **state)
         struct pbr_manifest m;
         struct keys k;
         struct pbr_diag d = { 0 };
-        CHECK_INT(pbr_manifest_parse(&m, &r->env, pbr_span_str(vector_text(v, "text")), NULL),
+        check_int(pbr_manifest_parse(&m, &r->env, pbr_span_str(vector_text(v, "text")), NULL),
                   PBR_OK);
         if (!vector_text_or_null(v, "enc_key_hex")) {
             const bool missing = strstr(result, "missing-key") != NULL;
-            CHECK_INT(pbr_manifest_check_fingerprint(&m, NULL, &d),
+            check_int(pbr_manifest_check_fingerprint(&m, NULL, &d),
                       missing ? PBR_E_CRYPTO : PBR_OK);
             if (missing)
-                CHECK_STR(d.text,
+                check_str(d.text,
                           "missing key - manifest was created with key 0e:ab:d4:46:0b:6e:b9:ca");
         } else {
             keys_of(v, &k);
             const int rc = pbr_manifest_verify(&m, k.id_key, k.fingerprint, &d);
             if (strcmp(result, "wrong-key") == 0) {
-                CHECK_INT(rc, PBR_E_CRYPTO);
-                CHECK_STR(
+                check_int(rc, PBR_E_CRYPTO);
+                check_str(
                     d.text,
                     "wrong key - unable to verify signature since manifest's key "
                     "0e:ab:d4:46:0b:6e:b9:ca does not match provided key 1a:c8:2c:72:fb:bb:62:06");
-                CHECK_FAIL(pbr_manifest_check_fingerprint(&m, k.fingerprint, diag), PBR_E_CRYPTO,
+                check_fail(pbr_manifest_check_fingerprint(&m, k.fingerprint, diag), PBR_E_CRYPTO,
                            "MAN-052");
             } else if (strcmp(result, "bad-signature") == 0) {
-                CHECK_INT(rc, PBR_E_INTEGRITY);
-                CHECK_STR(d.text, "wrong signature in manifest");
+                check_int(rc, PBR_E_INTEGRITY);
+                check_str(d.text, "wrong signature in manifest");
             } else { /* "ok", or "4.1.9 and later: ok" */
-                CHECK(strncmp(result, "ok", 2) == 0 ||
+                check(strncmp(result, "ok", 2) == 0 ||
                       strstr(result, "4.1.9 and later: ok") == result);
-                CHECK_INT(rc, PBR_OK);
+                check_int(rc, PBR_OK);
                 ok++;
             }
         }
         pbr_manifest_release(&m);
     }
-    CHECK(ok >= 8);
+    check(ok >= 8);
 }
 
 static void test_known_answer_of_the_original_is_reproduced(void **state)
@@ -156,7 +156,7 @@ static void test_known_answer_of_the_original_is_reproduced(void **state)
     uint8_t key[32], want[32];
     struct keys k;
     struct pbr_manifest m;
-    CHECK_INT(pbr_scrypt(pbr_span_str(vector_text(v, "password")), salt, vector_u64(scrypt, "n"),
+    check_int(pbr_scrypt(pbr_span_str(vector_text(v, "password")), salt, vector_u64(scrypt, "n"),
                          vector_u64(scrypt, "r"), vector_u64(scrypt, "p"), key, sizeof(key)),
               PBR_OK);
     vector_hex_into(v, "enc_key_hex", want, sizeof(want));
@@ -164,10 +164,10 @@ static void test_known_answer_of_the_original_is_reproduced(void **state)
     keys_of(v, &k);
 
     /* the canonical text is JSON too, so it can be read as an unsigned manifest */
-    CHECK_INT(pbr_manifest_parse(&m, &r->env, pbr_span_str(vector_text(v, "canonical")), NULL),
+    check_int(pbr_manifest_parse(&m, &r->env, pbr_span_str(vector_text(v, "canonical")), NULL),
               PBR_OK);
-    CHECK_INT(pbr_manifest_sign(&m, k.id_key, k.fingerprint), PBR_OK);
-    CHECK_STR(m.signature, vector_text(v, "signature_hex"));
+    check_int(pbr_manifest_sign(&m, k.id_key, k.fingerprint), PBR_OK);
+    check_str(m.signature, vector_text(v, "signature_hex"));
     pbr_manifest_release(&m);
     test_unload(salt);
 }
@@ -182,18 +182,18 @@ static void test_canonical_form_is_the_listed_bytes(void **state)
         const json_t *value = vector_member(v, "value");
         pbr_buf_clear(&r->out);
         if (vector_text_or_null(v, "error_class")) {
-            CHECK_FAIL(pbr_json_canonical(value, &r->out, diag), PBR_E_FORMAT, "MAN-041");
-            CHECK_U64(r->out.len, 0);
+            check_fail(pbr_json_canonical(value, &r->out, diag), PBR_E_FORMAT, "MAN-041");
+            check_u64(r->out.len, 0);
             continue;
         }
         const struct pbr_span want = vector_hex(v, "canonical_hex");
-        CHECK_INT(pbr_json_canonical(value, &r->out, NULL), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&r->out), want);
+        check_int(pbr_json_canonical(value, &r->out, NULL), PBR_OK);
+        check_span(pbr_buf_span(&r->out), want);
         test_unload(want);
     }
-    CHECK(i >= 8);
+    check(i >= 8);
     json_t *real = json_pack("[f]", 1.5);
-    CHECK_FAIL(pbr_json_canonical(real, &r->out, diag), PBR_E_FORMAT, "MAN-042");
+    check_fail(pbr_json_canonical(real, &r->out, diag), PBR_E_FORMAT, "MAN-042");
     json_decref(real);
 }
 
@@ -213,8 +213,8 @@ static void test_every_control_character_is_escaped_as_listed(void **state)
             (void)snprintf(want, sizeof(want), c == '"' || c == '\\' ? "\"\\%c\"" : "\"%c\"",
                            (int)c);
         pbr_buf_clear(&r->out);
-        CHECK_INT(pbr_json_quote(pbr_span(&byte, 1), &r->out), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&r->out), pbr_span_str(want));
+        check_int(pbr_json_quote(pbr_span(&byte, 1), &r->out), PBR_OK);
+        check_span(pbr_buf_span(&r->out), pbr_span_str(want));
     }
 }
 
@@ -222,13 +222,13 @@ static void test_pretty_form_is_that_of_the_original(void **state)
 {
     struct rig *r = *state;
     json_t *value;
-    CHECK_INT(
+    check_int(
         pbr_json_parse(
             pbr_span_str("{\"b\":[],\"a\":{\"z\":null,\"Z\":[1,{}, true]},\"c\":\"x\\u001f/\"}"),
             &value, NULL),
         PBR_OK);
-    CHECK_INT(pbr_json_pretty(value, &r->out), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&r->out), pbr_span_str("{\n  \"a\": {\n    \"Z\": [\n      1,\n      "
+    check_int(pbr_json_pretty(value, &r->out), PBR_OK);
+    check_span(pbr_buf_span(&r->out), pbr_span_str("{\n  \"a\": {\n    \"Z\": [\n      1,\n      "
                                                    "{},\n      true\n    ],\n    \"z\": null\n  "
                                                    "},\n  \"b\": [],\n  \"c\": \"x\\u001f/\"\n}"));
     json_decref(value);
@@ -241,29 +241,29 @@ static void test_nesting_is_bounded_both_ways(void **state)
     json_t *value = NULL, *outer;
     memset(text, '[', 200);
     memset(text + 128, ']', 128);
-    CHECK_INT(pbr_json_parse(pbr_span(text, 256), &value, NULL), PBR_OK);
-    CHECK_INT(pbr_json_canonical(value, &r->out, NULL), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&r->out), pbr_span(text, 256));
+    check_int(pbr_json_parse(pbr_span(text, 256), &value, NULL), PBR_OK);
+    check_int(pbr_json_canonical(value, &r->out, NULL), PBR_OK);
+    check_span(pbr_buf_span(&r->out), pbr_span(text, 256));
     memset(text, '[', 129);
     memset(text + 129, ']', 129);
     outer = value;
-    CHECK_FAIL(pbr_json_parse(pbr_span(text, 258), &value, diag), PBR_E_LIMIT, "MAN-003");
-    CHECK(value == outer);
+    check_fail(pbr_json_parse(pbr_span(text, 258), &value, diag), PBR_E_LIMIT, "MAN-003");
+    check(value == outer);
     outer = json_array();
-    CHECK_INT(json_array_append_new(outer, value), 0);
+    check_int(json_array_append_new(outer, value), 0);
     pbr_buf_clear(&r->out);
-    CHECK_INT(pbr_json_canonical(outer, &r->out, NULL),
+    check_int(pbr_json_canonical(outer, &r->out, NULL),
               PBR_OK); /* the innermost one is empty: 128 levels open */
     value = json_array();
-    CHECK_INT(json_array_append_new(value, outer), 0);
-    CHECK_FAIL(pbr_json_canonical(value, &r->out, diag), PBR_E_LIMIT, "MAN-003");
+    check_int(json_array_append_new(value, outer), 0);
+    check_fail(pbr_json_canonical(value, &r->out, diag), PBR_E_LIMIT, "MAN-003");
     json_decref(value);
     /* brackets and quotes inside strings do not count */
     memset(text, '[', sizeof(text));
     memcpy(text, "\"\\\"", 3);
     text[200] = '"';
     text[201] = 0;
-    CHECK_INT(pbr_json_parse(pbr_span_str(text), &value, NULL), PBR_OK);
+    check_int(pbr_json_parse(pbr_span_str(text), &value, NULL), PBR_OK);
     json_decref(value);
 }
 
@@ -322,14 +322,14 @@ static void test_broken_manifests_are_refused_by_rule(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pbr_manifest m = { .file_nr = 99 };
         struct pbr_diag d = { 0 };
-        CHECK_INT(pbr_manifest_parse(&m, &r->env, pbr_span_str(cases[i].text), &d), cases[i].code);
-        CHECK_STR(d.rule, cases[i].rule);
-        CHECK_U64(m.file_nr, 99);
+        check_int(pbr_manifest_parse(&m, &r->env, pbr_span_str(cases[i].text), &d), cases[i].code);
+        check_str(d.rule, cases[i].rule);
+        check_u64(m.file_nr, 99);
     }
     struct pbr_manifest m;
     struct pbr_diag d = { 0 };
-    CHECK_INT(pbr_manifest_parse(&m, &r->env, pbr_span_str(cases[22].text), &d), PBR_E_FORMAT);
-    CHECK_STR(d.text, "Invalid string length");
+    check_int(pbr_manifest_parse(&m, &r->env, pbr_span_str(cases[22].text), &d), PBR_E_FORMAT);
+    check_str(d.text, "Invalid string length");
 }
 
 static void test_old_and_unknown_members_are_read_as_the_original_reads_them(void **state)
@@ -342,19 +342,19 @@ static void test_old_and_unknown_members_are_read_as_the_original_reads_them(voi
         "\"backup-time\":-7,\"unprotected\":{\"notes\":\"a\\nb\",\"x\":{\"y\":[null,1.5]}},"
         "\"files\":[{\"csum\":\"00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff\","
         "\"size\":9223372036854775807,\"filename\":\"b.blob\",\"z\":0}," FILE_OK "]}\n";
-    CHECK_INT(pbr_manifest_parse(&m, &r->env, pbr_span_str(text), NULL), PBR_OK);
-    CHECK_STR(m.snapshot.group.id, "new");
-    CHECK_STR(m.snapshot.group.type, "ct");
-    CHECK(m.snapshot.time_s == -7);
-    CHECK(!m.has_signature);
-    CHECK_U64(m.file_nr, 2);
-    CHECK_INT(m.files[0].crypt_mode, PBR_CRYPT_NONE);
-    CHECK_U64(m.files[0].size, INT64_MAX);
+    check_int(pbr_manifest_parse(&m, &r->env, pbr_span_str(text), NULL), PBR_OK);
+    check_str(m.snapshot.group.id, "new");
+    check_str(m.snapshot.group.type, "ct");
+    check(m.snapshot.time_s == -7);
+    check(!m.has_signature);
+    check_u64(m.file_nr, 2);
+    check_int(m.files[0].crypt_mode, PBR_CRYPT_NONE);
+    check_u64(m.files[0].size, INT64_MAX);
     assert_memory_equal(m.files[0].csum, m.files[1].csum, 32);
-    CHECK(pbr_manifest_find(&m, "a.blob") == &m.files[1]);
+    check(pbr_manifest_find(&m, "a.blob") == &m.files[1]);
     assert_null(pbr_manifest_find(&m, "c.blob"));
-    CHECK_INT(pbr_manifest_emit(&m, &r->out), PBR_OK);
-    CHECK_SPAN(
+    check_int(pbr_manifest_emit(&m, &r->out), PBR_OK);
+    check_span(
         pbr_buf_span(&r->out),
         pbr_span_str(
             "{\n  \"backup-id\": \"new\",\n  \"backup-time\": -7,\n  \"backup-type\": \"ct\",\n"
@@ -375,14 +375,14 @@ static void test_only_safe_names_are_added_and_the_first_of_equal_ones_is_found(
     const struct pbr_snapshot s = { .group = { "host", "h" }, .time_s = 1 };
     const uint8_t csum[32] = { 0 };
     struct pbr_manifest m;
-    CHECK_INT(pbr_manifest_init(&m, &r->env, &s), PBR_OK);
+    check_int(pbr_manifest_init(&m, &r->env, &s), PBR_OK);
     for (uint64_t i = 0; i < 20; i++)
-        CHECK_INT(pbr_manifest_add(&m, "same.blob", PBR_CRYPT_ENCRYPT, i, csum), PBR_OK);
-    CHECK_U64(pbr_manifest_find(&m, "same.blob")->size, 0);
-    CHECK_INT(pbr_manifest_add(&m, "../x.blob", PBR_CRYPT_NONE, 1, csum), PBR_E_ARG);
-    CHECK_INT(pbr_manifest_add(&m, "", PBR_CRYPT_NONE, 1, csum), PBR_E_ARG);
-    CHECK_INT(pbr_manifest_add(&m, "x.blob", PBR_CRYPT_NONE, UINT64_MAX, csum), PBR_E_ARG);
-    CHECK_U64(m.file_nr, 20);
+        check_int(pbr_manifest_add(&m, "same.blob", PBR_CRYPT_ENCRYPT, i, csum), PBR_OK);
+    check_u64(pbr_manifest_find(&m, "same.blob")->size, 0);
+    check_int(pbr_manifest_add(&m, "../x.blob", PBR_CRYPT_NONE, 1, csum), PBR_E_ARG);
+    check_int(pbr_manifest_add(&m, "", PBR_CRYPT_NONE, 1, csum), PBR_E_ARG);
+    check_int(pbr_manifest_add(&m, "x.blob", PBR_CRYPT_NONE, UINT64_MAX, csum), PBR_E_ARG);
+    check_u64(m.file_nr, 20);
     pbr_manifest_release(&m);
     pbr_manifest_release(&m);
 }
@@ -395,19 +395,19 @@ static void test_fingerprints_are_written_with_colons_and_read_with_or_without(v
     for (size_t i = 0; i < 32; i++)
         fp[i] = (uint8_t)(i * 8 + 7);
     pbr_fingerprint_format(fp, text);
-    CHECK_STR(text, "07:0f:17:1f:27:2f:37:3f:47:4f:57:5f:67:6f:77:7f:87:8f:97:9f:a7:af:b7:bf:c7:cf:"
+    check_str(text, "07:0f:17:1f:27:2f:37:3f:47:4f:57:5f:67:6f:77:7f:87:8f:97:9f:a7:af:b7:bf:c7:cf:"
                     "d7:df:e7:ef:f7:ff");
     pbr_fingerprint_format_short(fp, brief);
-    CHECK_STR(brief, "07:0f:17:1f:27:2f:37:3f");
-    CHECK(pbr_fingerprint_parse(pbr_span_str(text), back));
+    check_str(brief, "07:0f:17:1f:27:2f:37:3f");
+    check(pbr_fingerprint_parse(pbr_span_str(text), back));
     assert_memory_equal(back, fp, 32);
-    CHECK(pbr_fingerprint_parse(
+    check(pbr_fingerprint_parse(
         pbr_span_str("::070F171f272f373f474f575f676f777f878f979fa7afb7bfc7cfd7dfe7eff7f:f"), back));
     assert_memory_equal(back, fp, 32);
-    CHECK(!pbr_fingerprint_parse(pbr_span_str("07:0f"), back));
-    CHECK(!pbr_fingerprint_parse(
+    check(!pbr_fingerprint_parse(pbr_span_str("07:0f"), back));
+    check(!pbr_fingerprint_parse(
         pbr_span_str("070f171f272f373f474f575f676f777f878f979fa7afb7bfc7cfd7dfe7eff7ff0"), back));
-    CHECK(!pbr_fingerprint_parse(
+    check(!pbr_fingerprint_parse(
         pbr_span_str("x70f171f272f373f474f575f676f777f878f979fa7afb7bfc7cfd7dfe7eff7ff"), back));
 }
 
@@ -421,9 +421,9 @@ static void test_a_fingerprint_that_is_none_is_an_error(void **state)
     const uint8_t key[32] = { 0 };
     for (size_t i = 0; i < 2; i++) {
         struct pbr_manifest m;
-        CHECK_INT(pbr_manifest_parse(&m, &r->env, pbr_span_str(texts[i]), NULL), PBR_OK);
-        CHECK_FAIL(pbr_manifest_verify(&m, key, key, diag), PBR_E_FORMAT, "MAN-060");
-        CHECK_FAIL(pbr_manifest_check_fingerprint(&m, NULL, diag), PBR_E_FORMAT, "MAN-060");
+        check_int(pbr_manifest_parse(&m, &r->env, pbr_span_str(texts[i]), NULL), PBR_OK);
+        check_fail(pbr_manifest_verify(&m, key, key, diag), PBR_E_FORMAT, "MAN-060");
+        check_fail(pbr_manifest_check_fingerprint(&m, NULL, diag), PBR_E_FORMAT, "MAN-060");
         pbr_manifest_release(&m);
     }
 }

@@ -22,19 +22,19 @@ static void test_archive_names_of_the_vectors_map_as_listed(void **state)
             char text[64];
             (void)snprintf(text, sizeof(text), "failed to parse archive type for '%s'",
                            vector_text(v, "input"));
-            CHECK_INT(rc, PBR_E_ARG);
-            CHECK_STR(d.rule, "RDR-070");
-            CHECK_STR(d.text, text);
-            CHECK_STR(out, "untouched");
+            check_int(rc, PBR_E_ARG);
+            check_str(d.rule, "RDR-070");
+            check_str(d.text, text);
+            check_str(out, "untouched");
             continue;
         }
         enum pbr_file_type type;
-        CHECK_INT(rc, PBR_OK);
-        CHECK_STR(out, vector_text(want, "name"));
-        CHECK(pbr_name_file_type(pbr_span_str(out), &type));
-        CHECK_STR(types[type], vector_text(want, "type"));
+        check_int(rc, PBR_OK);
+        check_str(out, vector_text(want, "name"));
+        check(pbr_name_file_type(pbr_span_str(out), &type));
+        check_str(types[type], vector_text(want, "type"));
     }
-    CHECK(i >= 18);
+    check(i >= 18);
     json_decref(top);
 }
 
@@ -44,17 +44,17 @@ static void test_archive_names_that_do_not_fit_are_refused(void **state)
     char name[300], out[PBR_ARCHIVE_NAME_MAX + 1];
     memset(name, 'n', sizeof(name));
     memcpy(name + 245, ".pxar", 6);
-    CHECK_INT(pbr_name_stored(pbr_span(name, 250), out, NULL), PBR_OK);
-    CHECK_U64(strlen(out), 255);
-    CHECK_FAIL(pbr_name_stored(pbr_span_str("a\0b.pxar"), out, diag), PBR_E_ARG, "RDR-070");
-    CHECK_FAIL(pbr_name_stored(pbr_span("a\0b.pxar", 8), out, diag), PBR_E_ARG, "RDR-070");
+    check_int(pbr_name_stored(pbr_span(name, 250), out, NULL), PBR_OK);
+    check_u64(strlen(out), 255);
+    check_fail(pbr_name_stored(pbr_span_str("a\0b.pxar"), out, diag), PBR_E_ARG, "RDR-070");
+    check_fail(pbr_name_stored(pbr_span("a\0b.pxar", 8), out, diag), PBR_E_ARG, "RDR-070");
     name[245] = 'n';
     memcpy(name + 246, ".pxar", 6);
-    CHECK_FAIL(pbr_name_stored(pbr_span(name, 251), out, diag), PBR_E_ARG, "IDX-083");
-    CHECK_FAIL(pbr_name_stored(pbr_span_str("dir/.pxar"), out, diag), PBR_E_ARG, "RDR-070");
+    check_fail(pbr_name_stored(pbr_span(name, 251), out, diag), PBR_E_ARG, "IDX-083");
+    check_fail(pbr_name_stored(pbr_span_str("dir/.pxar"), out, diag), PBR_E_ARG, "RDR-070");
     enum pbr_file_type type;
-    CHECK(!pbr_name_file_type(pbr_span_str("a.didx/b"), &type));
-    CHECK(!pbr_name_file_type(pbr_span_str(""), &type));
+    check(!pbr_name_file_type(pbr_span_str("a.didx/b"), &type));
+    check(!pbr_name_file_type(pbr_span_str(""), &type));
 }
 
 static void test_safe_ids_start_with_a_word_character(void **state)
@@ -65,10 +65,10 @@ static void test_safe_ids_start_with_a_word_character(void **state)
         "", ".", "-a", ".a", "a/b", "a b", "\xc3\xa4", "a\n", "a:"
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        CHECK(pbr_name_is_safe_id(pbr_span_str(good[i])));
+        check(pbr_name_is_safe_id(pbr_span_str(good[i])));
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-        CHECK(!pbr_name_is_safe_id(pbr_span_str(wrong[i])));
-    CHECK(!pbr_name_is_safe_id(pbr_span("a\0", 2)));
+        check(!pbr_name_is_safe_id(pbr_span_str(wrong[i])));
+    check(!pbr_name_is_safe_id(pbr_span("a\0", 2)));
 }
 
 static void test_times_are_written_and_read_as_utc(void **state)
@@ -89,15 +89,15 @@ static void test_times_are_written_and_read_as_utc(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[PBR_TIME_TEXT + 1];
         int64_t back = 0;
-        CHECK(pbr_time_format(cases[i].time_s, text));
-        CHECK_STR(text, cases[i].text);
-        CHECK(pbr_time_parse(pbr_span_str(cases[i].text), &back));
-        CHECK(back == cases[i].time_s);
+        check(pbr_time_format(cases[i].time_s, text));
+        check_str(text, cases[i].text);
+        check(pbr_time_parse(pbr_span_str(cases[i].text), &back));
+        check(back == cases[i].time_s);
     }
     char text[PBR_TIME_TEXT + 1];
-    CHECK(!pbr_time_format(0, text));
-    CHECK(!pbr_time_format(-1, text));
-    CHECK(!pbr_time_format(253402300800, text));
+    check(!pbr_time_format(0, text));
+    check(!pbr_time_format(-1, text));
+    check(!pbr_time_format(253402300800, text));
 }
 
 static void test_only_the_exact_form_of_a_real_time_is_read(void **state)
@@ -126,8 +126,8 @@ static void test_only_the_exact_form_of_a_real_time_is_read(void **state)
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         int64_t t = 5;
-        CHECK(!pbr_time_parse(pbr_span_str(wrong[i]), &t));
-        CHECK(t == 5);
+        check(!pbr_time_parse(pbr_span_str(wrong[i]), &t));
+        check(t == 5);
     }
 }
 
@@ -150,7 +150,7 @@ static void test_any_second_can_be_shown(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[32];
         pbr_time_format_any(cases[i].time_s, text);
-        CHECK_STR(text, cases[i].text);
+        check_str(text, cases[i].text);
     }
 }
 
@@ -172,11 +172,11 @@ static void test_times_with_zone_keep_it(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pbr_zone_time t = { 0 };
         char text[PBR_ZONE_TIME_TEXT + 1];
-        CHECK(pbr_time_parse_zone(pbr_span_str(cases[i].text), &t));
-        CHECK(t.time_s == cases[i].time_s);
-        CHECK_INT(t.offset_min, cases[i].offset_min);
-        CHECK(pbr_time_format_zone(&t, text));
-        CHECK_STR(text, cases[i].again);
+        check(pbr_time_parse_zone(pbr_span_str(cases[i].text), &t));
+        check(t.time_s == cases[i].time_s);
+        check_int(t.offset_min, cases[i].offset_min);
+        check(pbr_time_format_zone(&t, text));
+        check_str(text, cases[i].again);
     }
     static const char *const wrong[] = {
         "2023-11-14T22:13:20",       "2023-11-14T22:13:20+0000",   "2023-11-14T22:13:20+00:60",
@@ -185,24 +185,24 @@ static void test_times_with_zone_keep_it(void **state)
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct pbr_zone_time t;
-        CHECK(!pbr_time_parse_zone(pbr_span_str(wrong[i]), &t));
+        check(!pbr_time_parse_zone(pbr_span_str(wrong[i]), &t));
     }
     static const struct pbr_zone_time none[] = { { 253402300799, 1 }, { -62167219200, -1 },
                                                  { INT64_MAX, 1 },    { INT64_MIN, -1 },
                                                  { 0, 1440 },         { 0, -1440 } };
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
         char text[PBR_ZONE_TIME_TEXT + 1];
-        CHECK(!pbr_time_format_zone(&none[i], text));
+        check(!pbr_time_format_zone(&none[i], text));
     }
 }
 
 static void check_ns(const char *ns, const char *want)
 {
     struct pbr_diag d = { 0 };
-    CHECK_INT(pbr_ns_check(pbr_span_str(ns), &d), want ? PBR_E_ARG : PBR_OK);
-    CHECK_STR(d.text, want ? want : "");
+    check_int(pbr_ns_check(pbr_span_str(ns), &d), want ? PBR_E_ARG : PBR_OK);
+    check_str(d.text, want ? want : "");
     if (want)
-        CHECK_STR(d.rule, "API-032");
+        check_str(d.rule, "API-032");
 }
 
 static void test_namespaces_have_bounded_parts_depth_and_length(void **state)
@@ -244,19 +244,19 @@ static void test_group_and_snapshot_paths_come_back_as_written(void **state)
     (void)state;
     struct pbr_snapshot s = { 0 };
     char text[300];
-    CHECK_INT(pbr_snapshot_parse(pbr_span_str("host/web-1/2023-11-14T22:13:20Z"), &s, NULL),
+    check_int(pbr_snapshot_parse(pbr_span_str("host/web-1/2023-11-14T22:13:20Z"), &s, NULL),
               PBR_OK);
-    CHECK_STR(s.group.type, "host");
-    CHECK_STR(s.group.id, "web-1");
-    CHECK(s.time_s == 1700000000);
+    check_str(s.group.type, "host");
+    check_str(s.group.id, "web-1");
+    check(s.time_s == 1700000000);
     pbr_snapshot_format(&s, text, sizeof(text));
-    CHECK_STR(text, "host/web-1/2023-11-14T22:13:20Z");
+    check_str(text, "host/web-1/2023-11-14T22:13:20Z");
     pbr_group_format(&s.group, text, sizeof(text));
-    CHECK_STR(text, "host/web-1");
+    check_str(text, "host/web-1");
     struct pbr_group g;
-    CHECK_INT(pbr_group_parse(pbr_span_str("vm/100"), &g, NULL), PBR_OK);
-    CHECK_STR(g.type, "vm");
-    CHECK_INT(pbr_group_parse(pbr_span_str("ct/x"), &g, NULL), PBR_OK);
+    check_int(pbr_group_parse(pbr_span_str("vm/100"), &g, NULL), PBR_OK);
+    check_str(g.type, "vm");
+    check_int(pbr_group_parse(pbr_span_str("ct/x"), &g, NULL), PBR_OK);
 }
 
 static void test_malformed_paths_are_refused_with_the_original_s_text(void **state)
@@ -278,21 +278,21 @@ static void test_malformed_paths_are_refused_with_the_original_s_text(void **sta
         struct pbr_diag d = { 0 };
         char text[100];
         (void)snprintf(text, sizeof(text), "unable to parse backup snapshot path '%s'", wrong[i]);
-        CHECK_INT(pbr_snapshot_parse(pbr_span_str(wrong[i]), &s, &d), PBR_E_ARG);
-        CHECK_STR(d.text, text);
-        CHECK_STR(d.rule, "API-033");
-        CHECK(s.time_s == 3);
+        check_int(pbr_snapshot_parse(pbr_span_str(wrong[i]), &s, &d), PBR_E_ARG);
+        check_str(d.text, text);
+        check_str(d.rule, "API-033");
+        check(s.time_s == 3);
     }
     static const char *const groups[] = { "", "host", "host/", "host/a/b", "x/a", "host/-a" };
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         struct pbr_group g;
-        CHECK_FAIL(pbr_group_parse(pbr_span_str(groups[i]), &g, diag), PBR_E_ARG, "API-033");
+        check_fail(pbr_group_parse(pbr_span_str(groups[i]), &g, diag), PBR_E_ARG, "API-033");
     }
     char id[300] = "host/";
     struct pbr_group g;
     memset(id + 5, 'i', 256);
-    CHECK_INT(pbr_group_parse(pbr_span(id, 5 + 255), &g, NULL), PBR_OK);
-    CHECK_FAIL(pbr_group_parse(pbr_span(id, 5 + 256), &g, diag), PBR_E_ARG, "API-033");
+    check_int(pbr_group_parse(pbr_span(id, 5 + 255), &g, NULL), PBR_OK);
+    check_fail(pbr_group_parse(pbr_span(id, 5 + 256), &g, diag), PBR_E_ARG, "API-033");
 }
 
 int main(void)

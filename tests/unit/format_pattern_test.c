@@ -15,7 +15,7 @@
 static bool matches(const struct pbr_env *env, const char *text, const char *path, uint64_t mode, bool anchored)
 {
     struct pbr_pattern *p = NULL;
-    CHECK_INT(pbr_pattern_parse(env, pbr_span_str(text), false, anchored, &p, NULL), PBR_OK);
+    check_int(pbr_pattern_parse(env, pbr_span_str(text), false, anchored, &p, NULL), PBR_OK);
     const bool yes = pbr_pattern_matches(p, pbr_span_str(path), mode);
     pbr_pattern_free(p);
     return yes;
@@ -112,10 +112,10 @@ static void test_examples_of_the_specification_hold(void **state)
                                  EXAMPLES[i].anchored);
         if (got != EXAMPLES[i].want)
             print_error("row %zu: pattern %s on %s gives %d\n", i, EXAMPLES[i].pattern, EXAMPLES[i].path, got);
-        CHECK(got == EXAMPLES[i].want);
+        check(got == EXAMPLES[i].want);
     }
-    CHECK(!matches(&env, "foo/", "/foo", LINK_MODE, false));
-    CHECK_INT(w.live_allocs, 0);
+    check(!matches(&env, "foo/", "/foo", LINK_MODE, false));
+    check_int(w.live_allocs, 0);
 }
 
 static void test_bad_patterns_are_refused_with_their_rule(void **state)
@@ -133,13 +133,13 @@ static void test_bad_patterns_are_refused_with_their_rule(void **state)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pbr_pattern *p = NULL;
-        CHECK_FAIL(pbr_pattern_parse(&env, pbr_span_str(rows[i].text), false, false, &p, diag), PBR_E_ARG,
+        check_fail(pbr_pattern_parse(&env, pbr_span_str(rows[i].text), false, false, &p, diag), PBR_E_ARG,
                    rows[i].rule);
-        CHECK(p == NULL);
+        check(p == NULL);
     }
     struct pbr_pattern *p = NULL;
-    CHECK_FAIL(pbr_pattern_parse(&env, pbr_span("a\0b", 3), false, false, &p, diag), PBR_E_ARG, "CRT-072");
-    CHECK_INT(w.live_allocs, 0);
+    check_fail(pbr_pattern_parse(&env, pbr_span("a\0b", 3), false, false, &p, diag), PBR_E_ARG, "CRT-072");
+    check_int(w.live_allocs, 0);
 }
 
 static void test_bang_and_slashes_are_stripped_once_and_remembered(void **state)
@@ -159,10 +159,10 @@ static void test_bang_and_slashes_are_stripped_once_and_remembered(void **state)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pbr_pattern *p = NULL;
-        CHECK_INT(pbr_pattern_parse(&env, pbr_span_str(rows[i].text), rows[i].include, false, &p, NULL), PBR_OK);
-        CHECK(pbr_pattern_is_include(p) == rows[i].want_include);
-        CHECK(pbr_pattern_is_dirs_only(p) == rows[i].dirs_only);
-        CHECK_SPAN(pbr_pattern_text(p), pbr_span_str(rows[i].kept));
+        check_int(pbr_pattern_parse(&env, pbr_span_str(rows[i].text), rows[i].include, false, &p, NULL), PBR_OK);
+        check(pbr_pattern_is_include(p) == rows[i].want_include);
+        check(pbr_pattern_is_dirs_only(p) == rows[i].dirs_only);
+        check_span(pbr_pattern_text(p), pbr_span_str(rows[i].kept));
         pbr_pattern_free(p);
     }
 }
@@ -183,12 +183,12 @@ static void test_normalisation_is_lexical(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         bool changed = false;
         pbr_buf_clear(&out);
-        CHECK_INT(pbr_pattern_normalise(pbr_span_str(rows[i][0]), &out, &changed), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&out), pbr_span_str(rows[i][1]));
-        CHECK(changed == (strcmp(rows[i][0], rows[i][1]) != 0));
+        check_int(pbr_pattern_normalise(pbr_span_str(rows[i][0]), &out, &changed), PBR_OK);
+        check_span(pbr_buf_span(&out), pbr_span_str(rows[i][1]));
+        check(changed == (strcmp(rows[i][0], rows[i][1]) != 0));
     }
     pbr_buf_release(&out);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 struct counted_mode {
@@ -215,30 +215,30 @@ static void test_last_match_decides_and_the_type_is_asked_for_late_and_once(void
     enum pbr_verdict v;
 
     pbr_pattern_list_init(&l, &env);
-    CHECK_INT(pbr_pattern_list_add(&l, pbr_span_str("dir/"), false, false, NULL), PBR_OK);
-    CHECK_INT(pbr_pattern_list_add(&l, pbr_span_str("other/"), false, false, NULL), PBR_OK);
-    CHECK_INT(pbr_pattern_list_add(&l, pbr_span_str("*.tmp"), false, false, NULL), PBR_OK);
-    CHECK_INT(pbr_pattern_list_add(&l, pbr_span_str("!keep.tmp"), false, false, NULL), PBR_OK);
+    check_int(pbr_pattern_list_add(&l, pbr_span_str("dir/"), false, false, NULL), PBR_OK);
+    check_int(pbr_pattern_list_add(&l, pbr_span_str("other/"), false, false, NULL), PBR_OK);
+    check_int(pbr_pattern_list_add(&l, pbr_span_str("*.tmp"), false, false, NULL), PBR_OK);
+    check_int(pbr_pattern_list_add(&l, pbr_span_str("!keep.tmp"), false, false, NULL), PBR_OK);
 
-    CHECK_INT(pbr_pattern_list_verdict_lazy(&l, pbr_span_str("/a.tmp"), count_mode, &mode, &v), PBR_OK);
-    CHECK_INT(v, PBR_VERDICT_EXCLUDE);
-    CHECK_INT(mode.calls, 0);
-    CHECK_INT(pbr_pattern_list_verdict_lazy(&l, pbr_span_str("/keep.tmp"), count_mode, &mode, &v), PBR_OK);
-    CHECK_INT(v, PBR_VERDICT_INCLUDE);
-    CHECK_INT(mode.calls, 0);
-    CHECK_INT(pbr_pattern_list_verdict_lazy(&l, pbr_span_str("/x/dir"), count_mode, &mode, &v), PBR_OK);
-    CHECK_INT(v, PBR_VERDICT_EXCLUDE);
-    CHECK_INT(mode.calls, 1);
+    check_int(pbr_pattern_list_verdict_lazy(&l, pbr_span_str("/a.tmp"), count_mode, &mode, &v), PBR_OK);
+    check_int(v, PBR_VERDICT_EXCLUDE);
+    check_int(mode.calls, 0);
+    check_int(pbr_pattern_list_verdict_lazy(&l, pbr_span_str("/keep.tmp"), count_mode, &mode, &v), PBR_OK);
+    check_int(v, PBR_VERDICT_INCLUDE);
+    check_int(mode.calls, 0);
+    check_int(pbr_pattern_list_verdict_lazy(&l, pbr_span_str("/x/dir"), count_mode, &mode, &v), PBR_OK);
+    check_int(v, PBR_VERDICT_EXCLUDE);
+    check_int(mode.calls, 1);
     mode.rc = PBR_E_IO;
-    CHECK_INT(pbr_pattern_list_verdict_lazy(&l, pbr_span_str("/x/dir"), count_mode, &mode, &v), PBR_E_IO);
-    CHECK_INT(pbr_pattern_list_verdict(&l, pbr_span_str("/x/dir"), FILE_MODE), PBR_VERDICT_NONE);
+    check_int(pbr_pattern_list_verdict_lazy(&l, pbr_span_str("/x/dir"), count_mode, &mode, &v), PBR_E_IO);
+    check_int(pbr_pattern_list_verdict(&l, pbr_span_str("/x/dir"), FILE_MODE), PBR_VERDICT_NONE);
 
     pbr_pattern_list_cut(&l, 3);
-    CHECK_INT(pbr_pattern_list_verdict(&l, pbr_span_str("/keep.tmp"), FILE_MODE), PBR_VERDICT_EXCLUDE);
-    CHECK_FAIL(pbr_pattern_list_add(&l, pbr_span_str("["), false, false, diag), PBR_E_ARG, "CRT-082");
-    CHECK_INT(l.nr, 3);
+    check_int(pbr_pattern_list_verdict(&l, pbr_span_str("/keep.tmp"), FILE_MODE), PBR_VERDICT_EXCLUDE);
+    check_fail(pbr_pattern_list_add(&l, pbr_span_str("["), false, false, diag), PBR_E_ARG, "CRT-082");
+    check_int(l.nr, 3);
     pbr_pattern_list_release(&l);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_failing_allocations_leave_the_list_as_it_was(void **state)
@@ -252,11 +252,11 @@ static void test_failing_allocations_leave_the_list_as_it_was(void **state)
         w.alloc_fault = (struct pbr_fault){ .nth = nth };
         const int rc = pbr_pattern_list_add(&l, pbr_span_str("a[b-c]**"), false, false, NULL);
         if (w.alloc_fault.hit) {
-            CHECK_INT(rc, PBR_E_NOMEM);
-            CHECK_INT(l.nr, 0);
+            check_int(rc, PBR_E_NOMEM);
+            check_int(l.nr, 0);
         }
         pbr_pattern_list_release(&l);
-        CHECK_INT(w.live_allocs, 0);
+        check_int(w.live_allocs, 0);
         if (!w.alloc_fault.hit)
             break;
     }
@@ -272,22 +272,22 @@ static void test_a_hostile_pattern_is_matched_in_bounded_time(void **state)
     pbr_buf_init(&text, &env, PBR_PATTERN_MAX + 1);
     pbr_buf_init(&path, &env, 5000);
     for (int i = 0; i < 600; i++)
-        CHECK_INT(pbr_buf_append(&text, pbr_span_str(i % 2 ? "*a" : "**/")), PBR_OK);
-    CHECK_INT(pbr_buf_append(&text, pbr_span_str("b")), PBR_OK);
+        check_int(pbr_buf_append(&text, pbr_span_str(i % 2 ? "*a" : "**/")), PBR_OK);
+    check_int(pbr_buf_append(&text, pbr_span_str("b")), PBR_OK);
     for (int i = 0; i < 2000; i++)
-        CHECK_INT(pbr_buf_append(&path, pbr_span_str("/a")), PBR_OK);
+        check_int(pbr_buf_append(&path, pbr_span_str("/a")), PBR_OK);
     struct pbr_pattern *p = NULL;
-    CHECK_INT(pbr_pattern_parse(&env, pbr_buf_span(&text), false, false, &p, NULL), PBR_OK);
-    CHECK(!pbr_pattern_matches_path(p, pbr_buf_span(&path)));
+    check_int(pbr_pattern_parse(&env, pbr_buf_span(&text), false, false, &p, NULL), PBR_OK);
+    check(!pbr_pattern_matches_path(p, pbr_buf_span(&path)));
     pbr_pattern_free(p);
 
     pbr_buf_clear(&text);
     for (int i = 0; i <= PBR_PATTERN_MAX; i++)
-        CHECK_INT(pbr_buf_append_u8(&text, '?'), PBR_OK);
-    CHECK_INT(pbr_pattern_parse(&env, pbr_buf_span(&text), false, false, &p, NULL), PBR_E_LIMIT);
+        check_int(pbr_buf_append_u8(&text, '?'), PBR_OK);
+    check_int(pbr_pattern_parse(&env, pbr_buf_span(&text), false, false, &p, NULL), PBR_E_LIMIT);
     text.len--;
-    CHECK_INT(pbr_pattern_parse(&env, pbr_buf_span(&text), false, false, &p, NULL), PBR_OK);
-    CHECK(!pbr_pattern_matches_path(p, pbr_buf_span(&path)));
+    check_int(pbr_pattern_parse(&env, pbr_buf_span(&text), false, false, &p, NULL), PBR_OK);
+    check(!pbr_pattern_matches_path(p, pbr_buf_span(&path)));
     pbr_pattern_free(p);
     pbr_buf_release(&text);
     pbr_buf_release(&path);
@@ -325,7 +325,7 @@ static bool is_excluded(const struct pbr_env *env, const struct pbr_pattern_list
 {
     char *copy = pbr_asprintf(env, "/%s", path);
     bool gone = false;
-    CHECK(copy != NULL);
+    check(copy != NULL);
     for (size_t i = 1; !gone && i <= strlen(path) + 1; i++) {
         if (copy[i] != '/' && copy[i] != 0)
             continue;
@@ -355,9 +355,9 @@ static void check_row(const struct pbr_env *env, const json_t *tree, const json_
         rc = pbr_pattern_list_add(&l, pbr_span_str(text), false, false, NULL);
     }
     if (!excluded) { /* the original refused it, or crashed (CRT-082) */
-        CHECK_INT(rc, PBR_E_ARG);
+        check_int(rc, PBR_E_ARG);
     } else {
-        CHECK_INT(rc, PBR_OK);
+        check_int(rc, PBR_OK);
         size_t i;
         const json_t *path;
         json_array_foreach (tree, i, path) {
@@ -379,15 +379,15 @@ static void test_verdicts_are_those_of_the_original(void **state)
     struct test_world w;
     const struct pbr_env env = test_env(&w);
     json_t *doc = json_load_file("testdata/golden/patterns.json", 0, NULL);
-    CHECK(doc != NULL);
+    check(doc != NULL);
     const json_t *rows = json_object_get(doc, "rows");
-    CHECK(json_array_size(rows) >= 139);
+    check(json_array_size(rows) >= 139);
     size_t i;
     const json_t *row;
     json_array_foreach (rows, i, row)
         check_row(&env, json_object_get(doc, "tree"), row);
     json_decref(doc);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 int main(void)

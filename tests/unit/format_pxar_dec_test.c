@@ -15,8 +15,8 @@ static void item(uint64_t htype, const void *content, size_t len)
 {
     uint8_t hdr[PBR_PXAR_HDR];
     pbr_pxar_hdr_emit(hdr, htype, len);
-    CHECK_INT(pbr_buf_append(&made, pbr_span(hdr, sizeof(hdr))), PBR_OK);
-    CHECK_INT(pbr_buf_append(&made, pbr_span(content, len)), PBR_OK);
+    check_int(pbr_buf_append(&made, pbr_span(hdr, sizeof(hdr))), PBR_OK);
+    check_int(pbr_buf_append(&made, pbr_span(content, len)), PBR_OK);
 }
 
 static void text(uint64_t htype, const char *value)
@@ -65,15 +65,15 @@ static int run(const struct pbr_env *env, struct pbr_diag *diag)
     struct pbr_span in = pbr_buf_span(&made);
     size_t nr = 0;
     int rc;
-    CHECK_INT(pbr_pxar_dec_new(env, NULL, &dec), PBR_OK);
+    check_int(pbr_pxar_dec_new(env, NULL, &dec), PBR_OK);
     for (;;) {
         struct pbr_pxar_event ev = { .ev = PBR_PXAR_EV_FILE_END };
         size_t used = 12345;
         rc = pbr_pxar_dec_step(dec, in, &used, &ev, diag);
         if (rc < 0) { /* outputs untouched, and the decoder stays failed */
-            CHECK_U64(used, 12345);
-            CHECK_INT(ev.ev, PBR_PXAR_EV_FILE_END);
-            CHECK_INT(pbr_pxar_dec_step(dec, in, &used, &ev, NULL), PBR_E_STATE);
+            check_u64(used, 12345);
+            check_int(ev.ev, PBR_PXAR_EV_FILE_END);
+            check_int(pbr_pxar_dec_step(dec, in, &used, &ev, NULL), PBR_E_STATE);
             break;
         }
         in = pbr_span_sub(in, used, in.len);
@@ -82,7 +82,7 @@ static int run(const struct pbr_env *env, struct pbr_diag *diag)
         if (rc < 0 || ev.ev == PBR_PXAR_EV_END)
             break;
         if (ev.ev == PBR_PXAR_EV_ENTRY) {
-            CHECK(nr < sizeof(kinds) - 1);
+            check(nr < sizeof(kinds) - 1);
             kinds[nr++] = letters[ev.entry.kind];
             last_entry = ev;
         }
@@ -93,7 +93,7 @@ static int run(const struct pbr_env *env, struct pbr_diag *diag)
     return rc;
 }
 
-#define REFUSED(rule) CHECK_FAIL(run(&env, diag), PBR_E_FORMAT, rule)
+#define REFUSED(rule) check_fail(run(&env, diag), PBR_E_FORMAT, rule)
 
 static struct test_world world;
 static struct pbr_env env;
@@ -110,7 +110,7 @@ static int tear_down(void **state)
 {
     (void)state;
     pbr_buf_release(&made);
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
     return 0;
 }
 
@@ -142,9 +142,9 @@ static void test_kind_follows_from_the_item_that_ends_the_entry(void **state)
     file("a"); /* not sorted: PXAR-034 */
     item(PBR_PXAR_PAYLOAD, "", 0);
     goodbye();
-    CHECK_INT(pbr_buf_append(&made, pbr_span_str("trailing bytes")), PBR_OK); /* PXAR-227 */
-    CHECK_INT(run(&env, NULL), PBR_OK);
-    CHECK_STR(kinds, "dfpsdlbhff");
+    check_int(pbr_buf_append(&made, pbr_span_str("trailing bytes")), PBR_OK); /* PXAR-227 */
+    check_int(run(&env, NULL), PBR_OK);
+    check_str(kinds, "dfpsdlbhff");
 }
 
 static void test_attributes_may_come_in_any_order_and_repeat(void **state)
@@ -164,20 +164,20 @@ static void test_attributes_may_come_in_any_order_and_repeat(void **state)
     struct pbr_pxar_dec *dec = NULL;
     struct pbr_pxar_event ev;
     size_t used;
-    CHECK_INT(pbr_pxar_dec_new(&env, NULL, &dec), PBR_OK);
-    CHECK_INT(pbr_pxar_dec_step(dec, pbr_buf_span(&made), &used, &ev, NULL), PBR_OK);
-    CHECK_INT(ev.ev, PBR_PXAR_EV_ENTRY);
+    check_int(pbr_pxar_dec_new(&env, NULL, &dec), PBR_OK);
+    check_int(pbr_pxar_dec_step(dec, pbr_buf_span(&made), &used, &ev, NULL), PBR_OK);
+    check_int(ev.ev, PBR_PXAR_EV_ENTRY);
     const struct pbr_pxar_meta *m = &ev.entry.meta;
-    CHECK_U64(m->projid, 77);
-    CHECK_U64(m->xattr_nr, 3);
-    CHECK(pbr_span_eq_str(m->xattrs[0].name, "user.a"));
-    CHECK_SPAN(m->xattrs[0].value, pbr_span("v\0w", 3));
-    CHECK_U64(m->xattrs[1].value.len, 0);
-    CHECK_U64(m->xattrs[2].name.len, 0);
-    CHECK_U64(m->acl_user_nr, 2);
-    CHECK_U64(m->acl_default_groups[0].id, 5);
-    CHECK_U64(m->acl_group_obj, 4);
-    CHECK(pbr_span_eq_str(m->fcaps, "caps"));
+    check_u64(m->projid, 77);
+    check_u64(m->xattr_nr, 3);
+    check(pbr_span_eq_str(m->xattrs[0].name, "user.a"));
+    check_span(m->xattrs[0].value, pbr_span("v\0w", 3));
+    check_u64(m->xattrs[1].value.len, 0);
+    check_u64(m->xattrs[2].name.len, 0);
+    check_u64(m->acl_user_nr, 2);
+    check_u64(m->acl_default_groups[0].id, 5);
+    check_u64(m->acl_group_obj, 4);
+    check(pbr_span_eq_str(m->fcaps, "caps"));
     pbr_pxar_dec_free(dec);
     pbr_buf_clear(&made);
 }
@@ -270,9 +270,9 @@ static void test_versions_1_and_2_are_known(void **state)
         entry(040755);
         goodbye();
         if (version == 1 || version == 2)
-            CHECK_INT(run(&env, NULL), PBR_OK);
+            check_int(run(&env, NULL), PBR_OK);
         else
-            CHECK_FAIL(run(&env, diag), PBR_E_UNSUPPORTED, "PXAR-041");
+            check_fail(run(&env, diag), PBR_E_UNSUPPORTED, "PXAR-041");
     }
 }
 
@@ -283,7 +283,7 @@ static void header_only(uint64_t htype, uint64_t full)
     uint8_t hdr[PBR_PXAR_HDR];
     pbr_put_u64le(hdr, htype);
     pbr_put_u64le(hdr + 8, full);
-    CHECK_INT(pbr_buf_append(&made, pbr_span(hdr, sizeof(hdr))), PBR_OK);
+    check_int(pbr_buf_append(&made, pbr_span(hdr, sizeof(hdr))), PBR_OK);
 }
 
 static void test_sizes_are_checked_before_any_content_is_read(void **state)
@@ -329,8 +329,8 @@ static void test_sizes_are_checked_before_any_content_is_read(void **state)
     REFUSED("PXAR-023");
     numbers(PBR_PXAR_FORMAT_VERSION, 2, 0, 1);
     header_only(PBR_PXAR_PRELUDE, PBR_PRELUDE_MAX + 17);
-    CHECK_INT(run(&env, NULL), PBR_E_LIMIT);
-    CHECK(world.live_allocs <= 1); /* only `made` itself */
+    check_int(run(&env, NULL), PBR_E_LIMIT);
+    check(world.live_allocs <= 1); /* only `made` itself */
 }
 
 static void test_directories_below_each_other_are_limited(void **state)
@@ -345,17 +345,17 @@ static void test_directories_below_each_other_are_limited(void **state)
     struct pbr_pxar_dec *dec = NULL;
     struct pbr_span in = pbr_buf_span(&made);
     int rc = PBR_OK;
-    CHECK_INT(pbr_pxar_dec_new(&env, NULL, &dec), PBR_OK);
+    check_int(pbr_pxar_dec_new(&env, NULL, &dec), PBR_OK);
     while (rc == PBR_OK) {
         struct pbr_pxar_event ev;
         size_t used;
         rc = pbr_pxar_dec_step(dec, in, &used, &ev, &diag);
         if (rc == PBR_OK) {
-            CHECK(ev.ev != PBR_PXAR_EV_MORE);
+            check(ev.ev != PBR_PXAR_EV_MORE);
             in = pbr_span_sub(in, used, in.len);
         }
     }
-    CHECK_INT(rc, PBR_E_LIMIT);
+    check_int(rc, PBR_E_LIMIT);
     pbr_pxar_dec_free(dec);
     pbr_buf_clear(&made);
 }
@@ -404,20 +404,20 @@ static void test_legacy_entries_count_nanoseconds(void **state)
     static const char hex[] = "ffce1c1c0a85da113000000000000000ed410000000000000000000000000000"
                               "0700000008000000153d2cfa581cda13";
     uint8_t bytes[48];
-    CHECK(pbr_parse_hex(pbr_span_str(hex), bytes, sizeof(bytes)));
+    check(pbr_parse_hex(pbr_span_str(hex), bytes, sizeof(bytes)));
     entry(040755); /* both kinds in one archive */
     text(PBR_PXAR_FILENAME, "old");
-    CHECK_INT(pbr_buf_append(&made, pbr_span(bytes, sizeof(bytes))), PBR_OK);
+    check_int(pbr_buf_append(&made, pbr_span(bytes, sizeof(bytes))), PBR_OK);
     goodbye();
     goodbye();
-    CHECK_INT(run(&env, NULL), PBR_OK);
-    CHECK_STR(kinds, "dd");
+    check_int(run(&env, NULL), PBR_OK);
+    check_str(kinds, "dd");
     const struct pbr_pxar_meta *m = &last_entry.entry.meta;
-    CHECK_U64(m->mode, 040755);
-    CHECK_U64(m->uid, 7);
-    CHECK_U64(m->gid, 8);
-    CHECK_U64((uint64_t)m->mtime_s, 1430487000);
-    CHECK_U64(m->mtime_ns, 123456789);
+    check_u64(m->mode, 040755);
+    check_u64(m->uid, 7);
+    check_u64(m->gid, 8);
+    check_u64((uint64_t)m->mtime_s, 1430487000);
+    check_u64(m->mtime_ns, 123456789);
 }
 
 static void test_values_that_readers_take_as_they_come(void **state)
@@ -432,9 +432,9 @@ static void test_values_that_readers_take_as_they_come(void **state)
     item(PBR_PXAR_ENTRY, bytes, sizeof(bytes)); /* PXAR-054 */
     item(PBR_PXAR_PAYLOAD, "x", 1);
     goodbye(); /* two children, no record: PXAR-161 */
-    CHECK_INT(run(&env, NULL), PBR_OK);
-    CHECK_U64(last_entry.entry.meta.mtime_ns, UINT32_MAX);
-    CHECK(last_entry.entry.meta.mtime_s == -1);
+    check_int(run(&env, NULL), PBR_OK);
+    check_u64(last_entry.entry.meta.mtime_ns, UINT32_MAX);
+    check(last_entry.entry.meta.mtime_s == -1);
 }
 
 /* ---- one entry's range ---- */
@@ -446,7 +446,7 @@ static struct pbr_pxar_entry subtree(uint64_t base, int want_rc)
     struct pbr_span in = pbr_buf_span(&made);
     struct pbr_pxar_event ev, found = { 0 };
     size_t used;
-    CHECK_INT(pbr_pxar_dec_new(&env, &opts, &dec), PBR_OK);
+    check_int(pbr_pxar_dec_new(&env, &opts, &dec), PBR_OK);
     int rc = PBR_OK;
     for (;;) {
         rc = pbr_pxar_dec_step(dec, in, &used, &ev, NULL);
@@ -460,7 +460,7 @@ static struct pbr_pxar_entry subtree(uint64_t base, int want_rc)
         if (rc < 0 || ev.ev == PBR_PXAR_EV_END)
             break;
     }
-    CHECK_INT(rc, want_rc);
+    check_int(rc, want_rc);
     pbr_pxar_dec_free(dec);
     pbr_buf_clear(&made);
     return found.entry;
@@ -472,24 +472,24 @@ static void test_a_range_holds_one_entry(void **state)
     file("x");
     item(PBR_PXAR_PAYLOAD, NULL, 0);
     struct pbr_pxar_entry e = subtree(1000, PBR_OK);
-    CHECK_INT(e.kind, PBR_KIND_FILE);
-    CHECK_U64(e.name_pos, 1000);
-    CHECK_U64(e.entry_pos, 1018);
-    CHECK_U64(e.data_pos, 1018 + 56 + 16);
+    check_int(e.kind, PBR_KIND_FILE);
+    check_u64(e.name_pos, 1000);
+    check_u64(e.entry_pos, 1018);
+    check_u64(e.data_pos, 1018 + 56 + 16);
     text(PBR_PXAR_FILENAME, "x");
     entry(010600); /* PXAR-267: the end of the range ends a fifo */
-    CHECK_INT(subtree(1000, PBR_OK).kind, PBR_KIND_FIFO);
+    check_int(subtree(1000, PBR_OK).kind, PBR_KIND_FIFO);
     text(PBR_PXAR_FILENAME, "x");
     entry(0100600);
-    CHECK_INT(subtree(1000, PBR_OK).kind, PBR_KIND_DIR);
+    check_int(subtree(1000, PBR_OK).kind, PBR_KIND_DIR);
     entry(040700);
     goodbye();
-    CHECK_INT(subtree(1000, PBR_OK).kind, PBR_KIND_DIR);
+    check_int(subtree(1000, PBR_OK).kind, PBR_KIND_DIR);
     numbers(PBR_PXAR_FORMAT_VERSION, 2, 0, 1);
     text(PBR_PXAR_PRELUDE, "p");
     entry(040700);
     goodbye();
-    CHECK_INT(subtree(0, PBR_OK).kind, PBR_KIND_DIR);
+    check_int(subtree(0, PBR_OK).kind, PBR_KIND_DIR);
     numbers(PBR_PXAR_FORMAT_VERSION, 2, 0, 1);
     subtree(1000, PBR_E_FORMAT);
     text(PBR_PXAR_FILENAME, "x");

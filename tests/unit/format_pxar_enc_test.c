@@ -22,7 +22,7 @@ static void start(bool split)
     pbr_buf_clear(&payload);
     pbr_pxar_enc_free(enc);
     enc = NULL;
-    CHECK_INT(pbr_pxar_enc_new(&env, &archive_sink, split ? &payload_sink : NULL, NULL, &DIR_META, &enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_new(&env, &archive_sink, split ? &payload_sink : NULL, NULL, &DIR_META, &enc, NULL), PBR_OK);
 }
 
 static int set_up(void **state)
@@ -43,7 +43,7 @@ static int tear_down(void **state)
     pbr_pxar_enc_free(enc);
     pbr_buf_release(&archive);
     pbr_buf_release(&payload);
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
     return 0;
 }
 
@@ -55,8 +55,8 @@ static struct pbr_span name(const char *text)
 /* A refused call leaves the encoder unusable. */
 #define REFUSED(call, code, rule)                                                                  \
     do {                                                                                           \
-        CHECK_FAIL(call, code, rule);                                                              \
-        CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_E_STATE);                                    \
+        check_fail(call, code, rule);                                                              \
+        check_int(pbr_pxar_enc_finish(enc, NULL), PBR_E_STATE);                                    \
     } while (0)
 
 static void test_modes_and_names_are_checked(void **state)
@@ -73,10 +73,10 @@ static void test_modes_and_names_are_checked(void **state)
     start(false);
     REFUSED(pbr_pxar_enc_symlink(enc, name(".."), &FILE_META, name("t"), diag), PBR_E_ARG, "PXAR-071");
     struct pbr_pxar_enc *none = NULL;
-    CHECK_FAIL(pbr_pxar_enc_new(&env, &archive_sink, NULL, NULL, &FILE_META, &none, diag), PBR_E_ARG, "PXAR-201");
+    check_fail(pbr_pxar_enc_new(&env, &archive_sink, NULL, NULL, &FILE_META, &none, diag), PBR_E_ARG, "PXAR-201");
     const struct pbr_span prelude = name("{}");
-    CHECK_FAIL(pbr_pxar_enc_new(&env, &archive_sink, NULL, &prelude, &DIR_META, &none, diag), PBR_E_ARG, "PXAR-200");
-    CHECK(!none);
+    check_fail(pbr_pxar_enc_new(&env, &archive_sink, NULL, &prelude, &DIR_META, &none, diag), PBR_E_ARG, "PXAR-200");
+    check(!none);
 }
 
 static void test_sizes_beyond_the_limits_are_refused(void **state)
@@ -89,14 +89,14 @@ static void test_sizes_beyond_the_limits_are_refused(void **state)
     meta.xattrs = &x;
     meta.xattr_nr = 1;
     start(false);
-    CHECK_INT(pbr_pxar_enc_file(enc, name("fits"), &meta, 0, NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file(enc, name("fits"), &meta, 0, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
     x.value.len = 65536; /* the kernel's maximum is one byte more than the format has room for: PXAR-025 */
     REFUSED(pbr_pxar_enc_file(enc, name("a"), &meta, 0, NULL, diag), PBR_E_LIMIT, "PXAR-020");
     start(false);
     REFUSED(pbr_pxar_enc_symlink(enc, name("a"), &FILE_META, pbr_span(big, 4097), diag), PBR_E_LIMIT, "PXAR-020");
     start(false);
-    CHECK_INT(pbr_pxar_enc_symlink(enc, name("a"), &FILE_META, pbr_span(big, 4096), NULL), PBR_OK);
+    check_int(pbr_pxar_enc_symlink(enc, name("a"), &FILE_META, pbr_span(big, 4096), NULL), PBR_OK);
     REFUSED(pbr_pxar_enc_hardlink(enc, name("h"), pbr_span(big, 4097), 56, diag), PBR_E_LIMIT, "PXAR-020");
 }
 
@@ -105,20 +105,20 @@ static void test_contents_must_have_the_announced_size(void **state)
     (void)state;
     for (int split = 0; split < 2; split++) {
         start(split);
-        CHECK_INT(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 3, NULL, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 3, NULL, NULL), PBR_OK);
         REFUSED(pbr_pxar_enc_file_write(enc, name("four"), diag), PBR_E_STATE, "PXAR-206");
         start(split);
-        CHECK_INT(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 3, NULL, NULL), PBR_OK);
-        CHECK_INT(pbr_pxar_enc_file_write(enc, name("on"), NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 3, NULL, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file_write(enc, name("on"), NULL), PBR_OK);
         REFUSED(pbr_pxar_enc_file_end(enc, diag), PBR_E_STATE, "PXAR-206");
         start(split);
-        CHECK_INT(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 3, NULL, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 3, NULL, NULL), PBR_OK);
         REFUSED(pbr_pxar_enc_finish(enc, diag), PBR_E_STATE, "PXAR-206");
         start(split);
-        CHECK_INT(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 3, NULL, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 3, NULL, NULL), PBR_OK);
         REFUSED(pbr_pxar_enc_file(enc, name("b"), &FILE_META, 0, NULL, diag), PBR_E_STATE, "PXAR-206");
         start(split);
-        CHECK_INT(pbr_pxar_enc_file_write(enc, name("x"), NULL), PBR_E_STATE);
+        check_int(pbr_pxar_enc_file_write(enc, name("x"), NULL), PBR_E_STATE);
     }
 }
 
@@ -129,28 +129,28 @@ static void test_reserved_room_writes_the_same_bytes(void **state)
     pbr_buf_init(&first, &env, 1 << 20);
     for (int how = 0; how < 2; how++) {
         start(true);
-        CHECK_INT(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 1000, NULL, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 1000, NULL, NULL), PBR_OK);
         for (size_t left = 1000; left > 0;) {
             uint8_t bytes[1000], *p = bytes;
             size_t n = 10;
             if (how == 1)
-                CHECK_INT(pbr_pxar_enc_file_reserve(enc, left < 70 ? left : 70, &p, &n, NULL), PBR_OK);
-            CHECK(n > 0 && n <= left);
+                check_int(pbr_pxar_enc_file_reserve(enc, left < 70 ? left : 70, &p, &n, NULL), PBR_OK);
+            check(n > 0 && n <= left);
             for (size_t i = 0; i < n; i++)
                 p[i] = (uint8_t)(1000 - left + i);
             if (how == 1)
-                CHECK_INT(pbr_pxar_enc_file_commit(enc, n, NULL), PBR_OK);
+                check_int(pbr_pxar_enc_file_commit(enc, n, NULL), PBR_OK);
             else
-                CHECK_INT(pbr_pxar_enc_file_write(enc, pbr_span(bytes, n), NULL), PBR_OK);
+                check_int(pbr_pxar_enc_file_write(enc, pbr_span(bytes, n), NULL), PBR_OK);
             left -= n;
         }
-        CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
-        CHECK_U64(pbr_pxar_enc_payload_pos(enc), 16 + 16 + 1000);
-        CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+        check_u64(pbr_pxar_enc_payload_pos(enc), 16 + 16 + 1000);
+        check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
         if (how == 0)
-            CHECK_INT(pbr_buf_append(&first, pbr_buf_span(&payload)), PBR_OK);
+            check_int(pbr_buf_append(&first, pbr_buf_span(&payload)), PBR_OK);
         else
-            CHECK_SPAN(pbr_buf_span(&payload), pbr_buf_span(&first));
+            check_span(pbr_buf_span(&payload), pbr_buf_span(&first));
     }
     pbr_buf_release(&first);
 }
@@ -159,23 +159,23 @@ static void test_references_only_go_forward(void **state)
 {
     (void)state;
     start(true);
-    CHECK_INT(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 0, NULL, NULL), PBR_OK); /* 16..32 */
-    CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_ref(enc, name("b"), &FILE_META, 40, 10, NULL, NULL), PBR_OK);
-    CHECK_U64(pbr_pxar_enc_payload_pos(enc), 32);
+    check_int(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 0, NULL, NULL), PBR_OK); /* 16..32 */
+    check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_ref(enc, name("b"), &FILE_META, 40, 10, NULL, NULL), PBR_OK);
+    check_u64(pbr_pxar_enc_payload_pos(enc), 32);
     REFUSED(pbr_pxar_enc_file_ref(enc, name("c"), &FILE_META, 40, 10, NULL, diag), PBR_E_STATE, "PXAR-139");
     start(true);
     REFUSED(pbr_pxar_enc_file_ref(enc, name("c"), &FILE_META, 15, 10, NULL, diag), PBR_E_STATE, "PXAR-204");
     start(true);
-    CHECK_INT(pbr_pxar_enc_file_ref(enc, name("b"), &FILE_META, 40, 10, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_ref(enc, name("b"), &FILE_META, 40, 10, NULL, NULL), PBR_OK);
     REFUSED(pbr_pxar_enc_file(enc, name("c"), &FILE_META, 1, NULL, diag), PBR_E_STATE, "PXAR-139");
     start(true);
-    CHECK_INT(pbr_pxar_enc_file_ref(enc, name("b"), &FILE_META, 40, 10, NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_payload_advance(enc, 100, NULL), PBR_OK); /* PXAR-205 */
-    CHECK_U64(pbr_pxar_enc_payload_pos(enc), 116);
-    CHECK_INT(pbr_pxar_enc_file(enc, name("c"), &FILE_META, 0, NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
-    CHECK_U64(payload.len, 16 + 16); /* nothing was written for b */
+    check_int(pbr_pxar_enc_file_ref(enc, name("b"), &FILE_META, 40, 10, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_payload_advance(enc, 100, NULL), PBR_OK); /* PXAR-205 */
+    check_u64(pbr_pxar_enc_payload_pos(enc), 116);
+    check_int(pbr_pxar_enc_file(enc, name("c"), &FILE_META, 0, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+    check_u64(payload.len, 16 + 16); /* nothing was written for b */
     start(false);
     REFUSED(pbr_pxar_enc_file_ref(enc, name("c"), &FILE_META, 40, 10, NULL, diag), PBR_E_STATE, "PXAR-204");
     start(false);
@@ -190,16 +190,16 @@ static void test_goodbye_sizes_tell_new_data_from_references(void **state)
     for (int ref = 0; ref < 2; ref++) {
         start(true);
         if (ref) {
-            CHECK_INT(pbr_pxar_enc_file_ref(enc, name("a"), &FILE_META, 16, 5, NULL, NULL), PBR_OK);
+            check_int(pbr_pxar_enc_file_ref(enc, name("a"), &FILE_META, 16, 5, NULL, NULL), PBR_OK);
         } else {
-            CHECK_INT(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 5, NULL, NULL), PBR_OK);
-            CHECK_INT(pbr_pxar_enc_file_write(enc, name("hello"), NULL), PBR_OK);
-            CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+            check_int(pbr_pxar_enc_file(enc, name("a"), &FILE_META, 5, NULL, NULL), PBR_OK);
+            check_int(pbr_pxar_enc_file_write(enc, name("hello"), NULL), PBR_OK);
+            check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
         }
-        CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
         const struct pbr_pxar_rec rec = pbr_goodbye_rec_get(archive.ptr + archive.len - 48);
-        CHECK_U64(rec.offset, 106);
-        CHECK_U64(rec.size, ref ? 106 : 111);
+        check_u64(rec.offset, 106);
+        check_u64(rec.size, ref ? 106 : 111);
     }
 }
 
@@ -217,13 +217,13 @@ static void test_directories_must_be_left_and_entered(void **state)
 {
     (void)state;
     start(false);
-    CHECK_INT(pbr_pxar_enc_dir_leave(enc, NULL), PBR_E_STATE);
+    check_int(pbr_pxar_enc_dir_leave(enc, NULL), PBR_E_STATE);
     start(false);
-    CHECK_INT(pbr_pxar_enc_dir_enter(enc, name("a"), &DIR_META, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_E_STATE);
+    check_int(pbr_pxar_enc_dir_enter(enc, name("a"), &DIR_META, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_finish(enc, NULL), PBR_E_STATE);
     start(false);
-    CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_device(enc, name("a"), &DEV_META, 1, 2, NULL), PBR_E_STATE);
+    check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_device(enc, name("a"), &DEV_META, 1, 2, NULL), PBR_E_STATE);
     start(false);
     int rc = PBR_OK;
     int depth = 0;
@@ -231,8 +231,8 @@ static void test_directories_must_be_left_and_entered(void **state)
         rc = pbr_pxar_enc_dir_enter(enc, name("d"), &DIR_META, NULL);
         depth += rc == PBR_OK;
     }
-    CHECK_INT(rc, PBR_E_LIMIT); /* as deep as the decoder goes */
-    CHECK_INT(depth, PBR_PATH_DEPTH_MAX - 1);
+    check_int(rc, PBR_E_LIMIT); /* as deep as the decoder goes */
+    check_int(depth, PBR_PATH_DEPTH_MAX - 1);
 }
 
 static void test_failed_writes_end_the_encoder(void **state)
@@ -255,13 +255,13 @@ static void test_failed_writes_end_the_encoder(void **state)
         if (rc == PBR_OK)
             rc = pbr_pxar_enc_finish(enc, NULL);
         if (!fault.hit) {
-            CHECK_INT(rc, PBR_OK);
-            CHECK(nth >= 8);
+            check_int(rc, PBR_OK);
+            check(nth >= 8);
             break;
         }
-        CHECK_INT(rc, PBR_E_IO);
+        check_int(rc, PBR_E_IO);
         if (enc)
-            CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_E_STATE);
+            check_int(pbr_pxar_enc_finish(enc, NULL), PBR_E_STATE);
     }
 }
 

@@ -41,19 +41,19 @@ static void test_constants_are_hashes_of_their_strings(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(CONSTANTS) / sizeof(CONSTANTS[0]); i++) {
-        CHECK_U64(pbr_pxar_name_hash(pbr_span_str(CONSTANTS[i].text)), CONSTANTS[i].value);
-        CHECK_STR(pbr_pxar_type_name(CONSTANTS[i].value), CONSTANTS[i].name);
+        check_u64(pbr_pxar_name_hash(pbr_span_str(CONSTANTS[i].text)), CONSTANTS[i].value);
+        check_str(pbr_pxar_type_name(CONSTANTS[i].value), CONSTANTS[i].name);
     }
 }
 
 static void test_name_hashes_are_those_of_the_sheet(void **state)
 {
     (void)state;
-    CHECK_U64(pbr_pxar_name_hash(pbr_span_str("a")), UINT64_C(0x0c26e9067c2c7bcf));
-    CHECK_U64(pbr_pxar_name_hash(pbr_span_str("file2")), UINT64_C(0xcf00c084b2c264e7));
-    CHECK_U64(pbr_pxar_name_hash(pbr_span_str(".pxarexclude-cli")), UINT64_C(0x046975ce672e09eb));
-    CHECK_U64(pbr_pxar_name_hash(pbr_span_str("\xff")), UINT64_C(0x5e60e7e3360496b8));
-    CHECK_U64(pbr_pxar_name_hash(pbr_span_str("")), UINT64_C(0x76614015f8d1bb6c));
+    check_u64(pbr_pxar_name_hash(pbr_span_str("a")), UINT64_C(0x0c26e9067c2c7bcf));
+    check_u64(pbr_pxar_name_hash(pbr_span_str("file2")), UINT64_C(0xcf00c084b2c264e7));
+    check_u64(pbr_pxar_name_hash(pbr_span_str(".pxarexclude-cli")), UINT64_C(0x046975ce672e09eb));
+    check_u64(pbr_pxar_name_hash(pbr_span_str("\xff")), UINT64_C(0x5e60e7e3360496b8));
+    check_u64(pbr_pxar_name_hash(pbr_span_str("")), UINT64_C(0x76614015f8d1bb6c));
 }
 
 static void test_names_that_no_directory_holds_are_refused(void **state)
@@ -61,16 +61,16 @@ static void test_names_that_no_directory_holds_are_refused(void **state)
     (void)state;
     char longest[PBR_NAME_MAX + 1];
     memset(longest, 'x', sizeof(longest));
-    CHECK(!pbr_pxar_name_check(pbr_span_str("a")));
-    CHECK(!pbr_pxar_name_check(pbr_span_str("...")));
-    CHECK(!pbr_pxar_name_check(pbr_span_str("\xff \n")));
-    CHECK(!pbr_pxar_name_check(pbr_span(longest, PBR_NAME_MAX)));
-    CHECK(pbr_pxar_name_check(pbr_span(longest, PBR_NAME_MAX + 1)) != NULL);
-    CHECK(pbr_pxar_name_check(pbr_span_str("")) != NULL);
-    CHECK(pbr_pxar_name_check(pbr_span_str(".")) != NULL);
-    CHECK(pbr_pxar_name_check(pbr_span_str("..")) != NULL);
-    CHECK(pbr_pxar_name_check(pbr_span_str("a/b")) != NULL);
-    CHECK(pbr_pxar_name_check(pbr_span("a\0b", 3)) != NULL);
+    check(!pbr_pxar_name_check(pbr_span_str("a")));
+    check(!pbr_pxar_name_check(pbr_span_str("...")));
+    check(!pbr_pxar_name_check(pbr_span_str("\xff \n")));
+    check(!pbr_pxar_name_check(pbr_span(longest, PBR_NAME_MAX)));
+    check(pbr_pxar_name_check(pbr_span(longest, PBR_NAME_MAX + 1)) != NULL);
+    check(pbr_pxar_name_check(pbr_span_str("")) != NULL);
+    check(pbr_pxar_name_check(pbr_span_str(".")) != NULL);
+    check(pbr_pxar_name_check(pbr_span_str("..")) != NULL);
+    check(pbr_pxar_name_check(pbr_span_str("a/b")) != NULL);
+    check(pbr_pxar_name_check(pbr_span("a\0b", 3)) != NULL);
 }
 
 static void test_device_numbers_split_and_join(void **state)
@@ -87,9 +87,9 @@ static void test_device_numbers_split_and_join(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t major, minor;
         pbr_pxar_dev_split(cases[i].dev, &major, &minor);
-        CHECK_U64(major, cases[i].major);
-        CHECK_U64(minor, cases[i].minor);
-        CHECK_U64(pbr_pxar_dev_join(major, minor), cases[i].dev);
+        check_u64(major, cases[i].major);
+        check_u64(minor, cases[i].minor);
+        check_u64(pbr_pxar_dev_join(major, minor), cases[i].dev);
     }
 }
 
@@ -118,14 +118,14 @@ static void test_equality_sees_every_field_but_attribute_values(void **state)
     struct pbr_pxar_xattr xa[2], xb[2];
     const struct pbr_pxar_meta a = full_meta(xa);
     struct pbr_pxar_meta b = full_meta(xb);
-    CHECK(pbr_pxar_meta_equal(&a, &b));
+    check(pbr_pxar_meta_equal(&a, &b));
     xb[0].value = pbr_span_str("other"); /* PXAR-116 */
-    CHECK(pbr_pxar_meta_equal(&a, &b));
+    check(pbr_pxar_meta_equal(&a, &b));
 #define DIFFERS(change)                                                                            \
     do {                                                                                           \
         b = full_meta(xb);                                                                         \
         change;                                                                                    \
-        CHECK(!pbr_pxar_meta_equal(&a, &b));                                                       \
+        check(!pbr_pxar_meta_equal(&a, &b));                                                       \
     } while (0)
     DIFFERS(b.mode++);
     DIFFERS(b.flags++);
@@ -161,20 +161,20 @@ static void test_a_copy_shares_nothing_with_the_original(void **state)
     struct pbr_pxar_meta meta = full_meta(xattrs);
     struct pbr_pxar_meta *copy = NULL;
     xattrs[0].value = pbr_span(value, 1);
-    CHECK_INT(pbr_pxar_meta_dup(&env, &meta, &copy), PBR_OK);
-    CHECK_INT(w.live_allocs, 1);
+    check_int(pbr_pxar_meta_dup(&env, &meta, &copy), PBR_OK);
+    check_int(w.live_allocs, 1);
     value[0] = '2';
     memset(xattrs, 0, sizeof(xattrs));
-    CHECK(pbr_span_eq_str(copy->xattrs[0].name, "user.a"));
-    CHECK(pbr_span_eq_str(copy->xattrs[0].value, "1"));
+    check(pbr_span_eq_str(copy->xattrs[0].name, "user.a"));
+    check(pbr_span_eq_str(copy->xattrs[0].value, "1"));
     meta = full_meta(xattrs);
-    CHECK(pbr_pxar_meta_equal(&meta, copy));
-    CHECK(copy->acl_users != meta.acl_users && copy->fcaps.ptr != meta.fcaps.ptr);
+    check(pbr_pxar_meta_equal(&meta, copy));
+    check(copy->acl_users != meta.acl_users && copy->fcaps.ptr != meta.fcaps.ptr);
     pbr_free(&env, copy);
     w.alloc_fault.nth = 0;
     copy = NULL;
-    CHECK_INT(pbr_pxar_meta_dup(&env, &meta, &copy), PBR_E_NOMEM);
-    CHECK(!copy);
+    check_int(pbr_pxar_meta_dup(&env, &meta, &copy), PBR_E_NOMEM);
+    check(!copy);
 }
 
 /* ---- worked examples, sections 11 and appendix ---- */
@@ -207,23 +207,23 @@ static void check_sha(struct pbr_span in, const char *want)
 {
     uint8_t digest[PBR_DIGEST_LEN];
     char hex[2 * PBR_DIGEST_LEN + 1];
-    CHECK_INT(pbr_sha256(in, pbr_span(NULL, 0), digest), PBR_OK);
+    check_int(pbr_sha256(in, pbr_span(NULL, 0), digest), PBR_OK);
     pbr_format_hex(digest, sizeof(digest), hex);
-    CHECK_STR(hex, want);
+    check_str(hex, want);
 }
 
 static void put_example(struct pbr_pxar_enc *enc)
 {
     uint64_t a = 0;
-    CHECK_INT(pbr_pxar_enc_file(enc, pbr_span_str("a"), &FILE_A, 5, &a, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_write(enc, pbr_span_str("hel"), NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_write(enc, pbr_span_str("lo"), NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_hardlink(enc, pbr_span_str("b"), pbr_span_str("a"), a, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_dir_enter(enc, pbr_span_str("c"), &ROOT, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file(enc, pbr_span_str("d"), &FILE_A, 0, NULL, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
-    CHECK_INT(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file(enc, pbr_span_str("a"), &FILE_A, 5, &a, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_write(enc, pbr_span_str("hel"), NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_write(enc, pbr_span_str("lo"), NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_hardlink(enc, pbr_span_str("b"), pbr_span_str("a"), a, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_dir_enter(enc, pbr_span_str("c"), &ROOT, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file(enc, pbr_span_str("d"), &FILE_A, 0, NULL, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
 }
 
 static void test_empty_archives_are_those_of_the_sheet(void **state)
@@ -244,19 +244,19 @@ static void test_empty_archives_are_those_of_the_sheet(void **state)
         struct pbr_pxar_enc *enc = NULL;
         uint8_t want[120], want_payload[32];
         made_init(&m, &env);
-        CHECK_INT(pbr_pxar_enc_new(&env, &m.archive_sink, split ? &m.payload_sink : NULL, NULL, &ROOT, &enc, NULL),
+        check_int(pbr_pxar_enc_new(&env, &m.archive_sink, split ? &m.payload_sink : NULL, NULL, &ROOT, &enc, NULL),
                   PBR_OK);
-        CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
-        CHECK(pbr_parse_hex(pbr_span_str(split ? v2 : v1), want, split ? 120 : 96));
-        CHECK(pbr_parse_hex(pbr_span_str(payload), want_payload, 32));
-        CHECK_SPAN(pbr_buf_span(&m.archive), pbr_span(want, split ? 120 : 96));
-        CHECK_SPAN(pbr_buf_span(&m.payload), pbr_span(want_payload, split ? 32 : 0));
-        CHECK_U64(pbr_pxar_enc_pos(enc), split ? 120 : 96);
-        CHECK_U64(pbr_pxar_enc_payload_pos(enc), split ? 32 : 0);
+        check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+        check(pbr_parse_hex(pbr_span_str(split ? v2 : v1), want, split ? 120 : 96));
+        check(pbr_parse_hex(pbr_span_str(payload), want_payload, 32));
+        check_span(pbr_buf_span(&m.archive), pbr_span(want, split ? 120 : 96));
+        check_span(pbr_buf_span(&m.payload), pbr_span(want_payload, split ? 32 : 0));
+        check_u64(pbr_pxar_enc_pos(enc), split ? 120 : 96);
+        check_u64(pbr_pxar_enc_payload_pos(enc), split ? 32 : 0);
         pbr_pxar_enc_free(enc);
         made_release(&m);
     }
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_example_trees_are_those_of_the_sheet(void **state)
@@ -269,11 +269,11 @@ static void test_example_trees_are_those_of_the_sheet(void **state)
         struct made m;
         struct pbr_pxar_enc *enc = NULL;
         made_init(&m, &env);
-        CHECK_INT(pbr_pxar_enc_new(&env, &m.archive_sink, split ? &m.payload_sink : NULL, split ? &prelude : NULL,
+        check_int(pbr_pxar_enc_new(&env, &m.archive_sink, split ? &m.payload_sink : NULL, split ? &prelude : NULL,
                                    &ROOT, &enc, NULL),
                   PBR_OK);
         put_example(enc);
-        CHECK_INT(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
+        check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
         check_sha(pbr_buf_span(&m.archive), split ? "77bbe328ba08eef10e4dd5cf52e4be4832dc3065e49f2563e1bfc61493e095f3"
                                                   : "164b0e06259262e48ce38ee86603372411582a8c4b69e1f6b00c954221db9b2d");
         if (split)
@@ -306,12 +306,12 @@ static void test_attribute_items_are_those_of_the_sheet(void **state)
     struct made m;
     struct pbr_pxar_enc *enc = NULL;
     made_init(&m, &env);
-    CHECK_INT(pbr_pxar_enc_new(&env, &m.archive_sink, NULL, NULL, &ROOT, &enc, NULL), PBR_OK);
+    check_int(pbr_pxar_enc_new(&env, &m.archive_sink, NULL, NULL, &ROOT, &enc, NULL), PBR_OK);
     const size_t at = m.archive.len;
-    CHECK_INT(pbr_pxar_enc_file(enc, pbr_span_str("a"), &meta, 0, NULL, NULL), PBR_OK);
-    CHECK(pbr_parse_hex(pbr_span_str(want_hex), want, sizeof(want)));
+    check_int(pbr_pxar_enc_file(enc, pbr_span_str("a"), &meta, 0, NULL, NULL), PBR_OK);
+    check(pbr_parse_hex(pbr_span_str(want_hex), want, sizeof(want)));
     want[34] = 0xf8; /* mode 0100770 */
-    CHECK_SPAN(pbr_span_sub(pbr_buf_span(&m.archive), at, SIZE_MAX), pbr_span(want, sizeof(want)));
+    check_span(pbr_span_sub(pbr_buf_span(&m.archive), at, SIZE_MAX), pbr_span(want, sizeof(want)));
     pbr_pxar_enc_free(enc);
     made_release(&m);
 }

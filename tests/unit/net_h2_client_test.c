@@ -53,15 +53,15 @@ static void slow_close(void *ctx)
 static void pair_open(struct pair *p, size_t step, uint32_t window, void (*handler)(struct fake *, struct fake_stream *))
 {
     int fds[2];
-    CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
     p->env = test_env(&p->world);
     p->slow = (struct slow_pipe){ .step = step };
-    CHECK_INT(pbr_pipe_socket(&p->env, fds[0], &p->slow.inner, NULL), PBR_OK);
+    check_int(pbr_pipe_socket(&p->env, fds[0], &p->slow.inner, NULL), PBR_OK);
     const struct pbr_pipe pipe = {
         .ctx = &p->slow, .fd = fds[0], .read = slow_read, .write = slow_write, .close = slow_close
     };
-    CHECK_INT(pbr_h2_client_new(&p->env, &pipe, &p->client, NULL), PBR_OK);
+    check_int(pbr_h2_client_new(&p->env, &pipe, &p->client, NULL), PBR_OK);
     fake_init(&p->server, fds[1], window, handler, p);
 }
 
@@ -69,7 +69,7 @@ static void pair_close(struct pair *p)
 {
     pbr_h2_client_free(p->client);
     fake_release(&p->server);
-    CHECK_INT(p->world.live_allocs, 0);
+    check_int(p->world.live_allocs, 0);
 }
 
 struct outcome {
@@ -104,7 +104,7 @@ static void submit(struct pair *p, const char *method, const char *path, struct 
                                     .done = on_done,
                                     .ctx = o };
     *o = (struct outcome){ 0 };
-    CHECK_INT(pbr_h2_client_submit(p->client, &req, NULL), PBR_OK);
+    check_int(pbr_h2_client_submit(p->client, &req, NULL), PBR_OK);
 }
 
 /* Until `o` is done or the client fails; the number of steps is bounded, so that a standstill fails the test. */
@@ -149,18 +149,18 @@ static void test_first_bytes_are_preface_settings_and_window_update(void **state
     struct pair p;
     uint8_t got[256];
     pair_open(&p, 0, 0, echo);
-    CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+    check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
     const ssize_t n = read(p.server.fd, got, sizeof(got));
-    CHECK(n > 0);
-    CHECK_SPAN(pbr_span(got, (size_t)n), pbr_span(want, sizeof(want) - 1));
+    check(n > 0);
+    check_span(pbr_span(got, (size_t)n), pbr_span(want, sizeof(want) - 1));
     pair_close(&p);
 }
 
 static void check_request(struct fake *f, struct fake_stream *st)
 {
-    CHECK_STR(st->method, "POST");
-    CHECK_STR(st->path, "/blob?file-name=a.blob");
-    CHECK_STR(st->content_type, "application/octet-stream");
+    check_str(st->method, "POST");
+    check_str(st->path, "/blob?file-name=a.blob");
+    check_str(st->content_type, "application/octet-stream");
     echo(f, st);
 }
 
@@ -174,11 +174,11 @@ static void test_request_and_answer_survive_any_split(void **state)
         struct outcome o;
         pair_open(&p, steps[i], 1000, check_request);
         submit(&p, "POST", "/blob?file-name=a.blob", body, 1 << 20, &o);
-        CHECK_INT(pump_until(&p, &o), PBR_OK);
-        CHECK_INT(o.calls, 1);
-        CHECK_INT(o.rc, PBR_OK);
-        CHECK_INT(o.status, 200);
-        CHECK_SPAN(pbr_span(o.body, o.len), body);
+        check_int(pump_until(&p, &o), PBR_OK);
+        check_int(o.calls, 1);
+        check_int(o.rc, PBR_OK);
+        check_int(o.status, 200);
+        check_span(pbr_span(o.body, o.len), body);
         forget(&o);
         pair_close(&p);
     }
@@ -195,15 +195,15 @@ static void test_many_large_bodies_pass_small_windows_at_the_same_time(void **st
     pair_open(&p, 0, 16384, echo);
     for (size_t i = 0; i < N; i++)
         submit(&p, "POST", "/x", pbr_span_sub(body, i, body.len - N), body.len, &o[i]);
-    CHECK_INT(pbr_h2_client_pending(p.client), N);
+    check_int(pbr_h2_client_pending(p.client), N);
     for (size_t i = 0; i < N; i++) {
-        CHECK_INT(pump_until(&p, &o[i]), PBR_OK);
-        CHECK_INT(o[i].rc, PBR_OK);
-        CHECK_SPAN(pbr_span(o[i].body, o[i].len), pbr_span_sub(body, i, body.len - N));
+        check_int(pump_until(&p, &o[i]), PBR_OK);
+        check_int(o[i].rc, PBR_OK);
+        check_span(pbr_span(o[i].body, o[i].len), pbr_span_sub(body, i, body.len - N));
         forget(&o[i]);
     }
-    CHECK_INT(pbr_h2_client_pending(p.client), 0);
-    CHECK(p.server.open_max > 1);
+    check_int(pbr_h2_client_pending(p.client), 0);
+    check(p.server.open_max > 1);
     test_unload(body);
     pair_close(&p);
 }
@@ -222,15 +222,15 @@ static void test_answer_over_the_limit_is_refused_and_the_stream_given_up(void *
     struct outcome o;
     pair_open(&p, 0, 0, big_answer);
     submit(&p, "GET", "/x", pbr_span(NULL, 0), (1 << 20) - 1, &o);
-    CHECK_INT(pump_until(&p, &o), PBR_OK);
-    CHECK_INT(o.rc, PBR_E_LIMIT);
-    CHECK_INT(o.status, 0);
+    check_int(pump_until(&p, &o), PBR_OK);
+    check_int(o.rc, PBR_E_LIMIT);
+    check_int(o.status, 0);
     forget(&o);
     submit(&p, "GET", "/x", pbr_span(NULL, 0), 1 << 20, &o); /* the connection goes on */
-    CHECK_INT(pump_until(&p, &o), PBR_OK);
-    CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(o.len, 1 << 20);
-    CHECK_INT(p.server.resets, 1);
+    check_int(pump_until(&p, &o), PBR_OK);
+    check_int(o.rc, PBR_OK);
+    check_int(o.len, 1 << 20);
+    check_int(p.server.resets, 1);
     forget(&o);
     pair_close(&p);
 }
@@ -251,11 +251,11 @@ static void test_reset_fails_that_request_only(void **state)
     pair_open(&p, 0, 0, refuse_stream);
     submit(&p, "GET", "/reset", pbr_span(NULL, 0), 10, &a);
     submit(&p, "GET", "/ok", pbr_span(NULL, 0), 10, &b);
-    CHECK_INT(pump_until(&p, &b), PBR_OK);
-    CHECK_INT(pump_until(&p, &a), PBR_OK);
-    CHECK_INT(a.calls, 1);
-    CHECK_INT(a.rc, PBR_E_REMOTE);
-    CHECK_INT(b.rc, PBR_OK);
+    check_int(pump_until(&p, &b), PBR_OK);
+    check_int(pump_until(&p, &a), PBR_OK);
+    check_int(a.calls, 1);
+    check_int(a.rc, PBR_E_REMOTE);
+    check_int(b.rc, PBR_OK);
     forget(&a);
     forget(&b);
     pair_close(&p);
@@ -272,7 +272,7 @@ static ssize_t half_body(nghttp2_session *s, int32_t id, uint8_t *buf, size_t le
         nghttp2_submit_rst_stream(s, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
         return NGHTTP2_ERR_DEFERRED;
     }
-    CHECK(len >= 4);
+    check(len >= 4);
     memcpy(buf, "half", 4);
     st->answer_sent = 4;
     return 4;
@@ -282,7 +282,7 @@ static void answer_half(struct fake *f, struct fake_stream *st)
 {
     const nghttp2_nv nv = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "200", 7, 3, 0 };
     const nghttp2_data_provider data = { .source = { .ptr = st }, .read_callback = half_body };
-    CHECK_INT(nghttp2_submit_response(f->session, st->id, &nv, 1, &data), 0);
+    check_int(nghttp2_submit_response(f->session, st->id, &nv, 1, &data), 0);
 }
 
 static void test_answer_without_its_end_is_not_taken_for_complete(void **state)
@@ -292,9 +292,9 @@ static void test_answer_without_its_end_is_not_taken_for_complete(void **state)
     struct outcome o;
     pair_open(&p, 0, 0, answer_half);
     submit(&p, "GET", "/x", pbr_span(NULL, 0), 100, &o);
-    CHECK_INT(pump_until(&p, &o), PBR_OK);
-    CHECK_INT(o.calls, 1);
-    CHECK_INT(o.rc, PBR_E_REMOTE);
+    check_int(pump_until(&p, &o), PBR_OK);
+    check_int(o.calls, 1);
+    check_int(o.rc, PBR_E_REMOTE);
     forget(&o);
     pair_close(&p);
 }
@@ -315,11 +315,11 @@ static void test_early_refusal_is_delivered_while_the_body_is_stuck(void **state
     p.server.opened = refuse_early;
     p.server.manual_window = true;
     submit(&p, "POST", "/big", body, 100, &o);
-    CHECK_INT(pump_until(&p, &o), PBR_OK);
-    CHECK_INT(o.calls, 1);
-    CHECK_INT(o.rc, PBR_OK);
-    CHECK_INT(o.status, 400);
-    CHECK_STR((const char *)o.body, "uploaded chunk is larger than announced.");
+    check_int(pump_until(&p, &o), PBR_OK);
+    check_int(o.calls, 1);
+    check_int(o.rc, PBR_OK);
+    check_int(o.status, 400);
+    check_str((const char *)o.body, "uploaded chunk is larger than announced.");
     forget(&o);
     test_unload(body);
     pair_close(&p);
@@ -337,31 +337,31 @@ static void test_frame_under_way_is_finished_after_a_reset(void **state)
         struct outcome big, small;
         pair_open(&p, 0, 0, echo);
         p.server.manual_window = true; /* the body fits, nothing is opened again */
-        CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+        check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
         fake_pump(&p.server);
-        CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+        check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
         submit(&p, "POST", "/big", body, 100, &big);
         p.slow.limited = true;
         p.slow.budget = 20000;
-        CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+        check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
         fake_pump(&p.server);
-        CHECK(p.server.streams->len > 0 && p.server.streams->len < body.len);
+        check(p.server.streams->len > 0 && p.server.streams->len < body.len);
         if (codes[i] == NGHTTP2_NO_ERROR)
             fake_answer_text(&p.server, p.server.streams, 400, "no");
         fake_pump(&p.server);
         fake_reset(&p.server, p.server.streams, codes[i]);
         fake_pump(&p.server);
-        CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
-        CHECK_INT(big.calls, 0); /* its bytes are still needed */
+        check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+        check_int(big.calls, 0); /* its bytes are still needed */
         p.slow.limited = false;
         submit(&p, "GET", "/small", pbr_span(NULL, 0), 100, &small);
-        CHECK_INT(pump_until(&p, &big), PBR_OK);
-        CHECK_INT(big.calls, 1);
-        CHECK_INT(big.rc, i == 0 ? PBR_OK : PBR_E_REMOTE);
-        CHECK_INT(pump_until(&p, &small), PBR_OK);
-        CHECK_INT(small.calls, 1);
-        CHECK_INT(small.rc, PBR_OK);
-        CHECK_INT(small.status, 200);
+        check_int(pump_until(&p, &big), PBR_OK);
+        check_int(big.calls, 1);
+        check_int(big.rc, i == 0 ? PBR_OK : PBR_E_REMOTE);
+        check_int(pump_until(&p, &small), PBR_OK);
+        check_int(small.calls, 1);
+        check_int(small.rc, PBR_OK);
+        check_int(small.status, 200);
         forget(&big);
         forget(&small);
         pair_close(&p);
@@ -385,24 +385,24 @@ static void test_close_fails_every_request_exactly_once(void **state)
     for (size_t i = 0; i < N; i++)
         submit(&p, "GET", "/x", pbr_span(NULL, 0), 10, &o[i]);
     for (int k = 0; k < 3; k++) { /* all is read: the end is in order, no reset */
-        CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+        check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
         fake_pump(&p.server);
     }
     fake_close(&p.server);
     struct pbr_diag diag = { 0 };
-    CHECK_INT(pbr_h2_client_step(p.client, -1, 0, &diag), PBR_E_REMOTE);
-    CHECK_STR(diag.text, "server closed the connection");
+    check_int(pbr_h2_client_step(p.client, -1, 0, &diag), PBR_E_REMOTE);
+    check_str(diag.text, "server closed the connection");
     for (size_t i = 0; i < N; i++) {
-        CHECK_INT(o[i].calls, 1);
-        CHECK_INT(o[i].rc, PBR_E_REMOTE);
-        CHECK_STR(o[i].diag.text, "server closed the connection");
+        check_int(o[i].calls, 1);
+        check_int(o[i].rc, PBR_E_REMOTE);
+        check_str(o[i].diag.text, "server closed the connection");
     }
     const struct pbr_h2_req late = { .method = "GET", .path = "/", .done = on_done, .ctx = &o[0] };
-    CHECK_INT(pbr_h2_client_submit(p.client, &late, NULL), PBR_E_REMOTE); /* final, and done is not called */
-    CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_E_REMOTE);
-    CHECK_INT(pbr_h2_client_pending(p.client), 0);
+    check_int(pbr_h2_client_submit(p.client, &late, NULL), PBR_E_REMOTE); /* final, and done is not called */
+    check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_E_REMOTE);
+    check_int(pbr_h2_client_pending(p.client), 0);
     for (size_t i = 0; i < N; i++) {
-        CHECK_INT(o[i].calls, 1);
+        check_int(o[i].calls, 1);
         forget(&o[i]);
     }
     pair_close(&p);
@@ -415,10 +415,10 @@ static void test_free_cancels_outstanding_requests(void **state)
     struct outcome o;
     pair_open(&p, 0, 0, no_answer);
     submit(&p, "GET", "/x", pbr_span(NULL, 0), 10, &o);
-    CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+    check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
     pair_close(&p);
-    CHECK_INT(o.calls, 1);
-    CHECK_INT(o.rc, PBR_E_CANCELED);
+    check_int(o.calls, 1);
+    check_int(o.rc, PBR_E_CANCELED);
     forget(&o);
 }
 
@@ -429,24 +429,24 @@ static void test_goaway_lets_accepted_requests_end_and_refuses_the_rest(void **s
     struct outcome accepted, late;
     pair_open(&p, 0, 0, no_answer);
     submit(&p, "GET", "/accepted", pbr_span(NULL, 0), 10, &accepted);
-    CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+    check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
     fake_pump(&p.server);
     nghttp2_submit_goaway(p.server.session, NGHTTP2_FLAG_NONE, p.server.streams->id, NGHTTP2_NO_ERROR, NULL, 0);
     fake_pump(&p.server);
-    CHECK_INT(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
+    check_int(pbr_h2_client_step(p.client, -1, 0, NULL), PBR_OK);
     submit(&p, "GET", "/late", pbr_span(NULL, 0), 10, &late);
-    CHECK_INT(pump_until(&p, &late), PBR_OK);
-    CHECK_INT(late.rc, PBR_E_REMOTE);
-    CHECK_INT(accepted.calls, 0);
+    check_int(pump_until(&p, &late), PBR_OK);
+    check_int(late.rc, PBR_E_REMOTE);
+    check_int(accepted.calls, 0);
     fake_answer_text(&p.server, p.server.streams, 200, "done");
-    CHECK(pump_until(&p, &accepted) <= 0);
-    CHECK_INT(accepted.rc, PBR_OK);
-    CHECK_STR((const char *)accepted.body, "done");
+    check(pump_until(&p, &accepted) <= 0);
+    check_int(accepted.rc, PBR_OK);
+    check_str((const char *)accepted.body, "done");
     /* nothing can come any more: the client does not wait for a server that leaves the connection open */
     struct pbr_diag diag = { 0 };
-    CHECK_INT(pbr_h2_client_step(p.client, -1, 0, &diag), PBR_E_REMOTE);
-    CHECK_INT(late.calls, 1);
-    CHECK_INT(accepted.calls, 1);
+    check_int(pbr_h2_client_step(p.client, -1, 0, &diag), PBR_E_REMOTE);
+    check_int(late.calls, 1);
+    check_int(accepted.calls, 1);
     forget(&late);
     forget(&accepted);
     pair_close(&p);
@@ -464,13 +464,13 @@ static void test_garbage_ends_the_connection(void **state)
         struct outcome o;
         pair_open(&p, 0, 0, no_answer);
         submit(&p, "GET", "/x", pbr_span(NULL, 0), 10, &o);
-        CHECK(write(p.server.fd, inputs[i], 36) == 36);
+        check(write(p.server.fd, inputs[i], 36) == 36);
         int rc = PBR_OK;
         for (int k = 0; k < 10 && rc == PBR_OK; k++)
             rc = pbr_h2_client_step(p.client, -1, 0, NULL); /* the server stays open */
-        CHECK_INT(rc, PBR_E_PROTO);
-        CHECK_INT(o.calls, 1);
-        CHECK_INT(o.rc, PBR_E_PROTO);
+        check_int(rc, PBR_E_PROTO);
+        check_int(o.calls, 1);
+        check_int(o.rc, PBR_E_PROTO);
         forget(&o);
         pair_close(&p);
     }
@@ -492,10 +492,10 @@ static void test_failed_allocations_leave_nothing_behind(void **state)
                                         .ctx = &o };
         const int rc = pbr_h2_client_submit(p.client, &req, NULL);
         if (rc == PBR_OK)
-            CHECK_INT(pump_until(&p, &o), PBR_OK);
+            check_int(pump_until(&p, &o), PBR_OK);
         const bool hit = p.world.alloc_fault.hit;
-        CHECK_INT(o.calls, rc == PBR_OK);
-        CHECK_INT(rc == PBR_OK ? o.rc : rc, hit ? PBR_E_NOMEM : PBR_OK);
+        check_int(o.calls, rc == PBR_OK);
+        check_int(rc == PBR_OK ? o.rc : rc, hit ? PBR_E_NOMEM : PBR_OK);
         forget(&o);
         pair_close(&p);
         if (!hit)

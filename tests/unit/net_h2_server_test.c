@@ -214,29 +214,29 @@ static void start(struct client *c, struct pbr_env *env, uint32_t window, uint32
     pbr_buf_init(&c->wire.in, env, 1 << 28);
     pbr_buf_init(&c->wire.out, env, 1 << 28);
     const struct pbr_pipe pipe = { &c->wire, -1, wire_read, wire_write, wire_close };
-    CHECK_INT(pbr_h2_server_new(env, &pipe, &ops, &opts, &c->server, NULL), PBR_OK);
+    check_int(pbr_h2_server_new(env, &pipe, &ops, &opts, &c->server, NULL), PBR_OK);
 
-    CHECK_INT(nghttp2_session_callbacks_new(&cb), 0);
+    check_int(nghttp2_session_callbacks_new(&cb), 0);
     nghttp2_session_callbacks_set_on_header_callback(cb, got_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, got_data);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, got_frame);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, got_close);
-    CHECK_INT(nghttp2_session_client_new(&c->s, cb, c), 0);
+    check_int(nghttp2_session_client_new(&c->s, cb, c), 0);
     nghttp2_session_callbacks_del(cb);
-    CHECK_INT(nghttp2_submit_settings(c->s, 0, settings, 2), 0);
+    check_int(nghttp2_submit_settings(c->s, 0, settings, 2), 0);
     if (window > 65535)
-        CHECK_INT(nghttp2_session_set_local_window_size(c->s, 0, 0, (int32_t)window), 0);
+        check_int(nghttp2_session_set_local_window_size(c->s, 0, 0, (int32_t)window), 0);
 }
 
 static void stop(struct client *c)
 {
     pbr_h2_server_free(c->server);
-    CHECK(c->wire.closed);
-    CHECK_INT(c->echo.begun, c->echo.closed);
+    check(c->wire.closed);
+    check_int(c->echo.begun, c->echo.closed);
     nghttp2_session_del(c->s);
     pbr_buf_release(&c->wire.in);
     pbr_buf_release(&c->wire.out);
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
 }
 
 static int32_t request(struct client *c, const char *path, size_t filler, bool body)
@@ -253,7 +253,7 @@ static int32_t request(struct client *c, const char *path, size_t filler, bool b
     const int32_t id =
         nghttp2_submit_request(c->s, NULL, nv, path[0] ? 3 : 1, body ? &data : NULL, NULL);
     free(value);
-    CHECK(id > 0);
+    check(id > 0);
     return id;
 }
 
@@ -265,14 +265,14 @@ static void settle(struct client *c)
         ssize_t n;
         moved = false;
         while ((n = nghttp2_session_mem_send(c->s, &bytes)) > 0) {
-            CHECK_INT(pbr_buf_append(&c->wire.in, pbr_span(bytes, (size_t)n)), PBR_OK);
+            check_int(pbr_buf_append(&c->wire.in, pbr_span(bytes, (size_t)n)), PBR_OK);
             moved = true;
         }
         c->rc = pbr_h2_server_step(c->server, &c->next, NULL);
         moved |= c->rc == PBR_OK && (c->next & PBR_H2_AGAIN);
         if (c->wire.out.len == 0)
             continue;
-        CHECK_INT(nghttp2_session_mem_recv(c->s, c->wire.out.ptr, c->wire.out.len),
+        check_int(nghttp2_session_mem_recv(c->s, c->wire.out.ptr, c->wire.out.len),
                   (ssize_t)c->wire.out.len);
         pbr_buf_clear(&c->wire.out);
         moved = true;
@@ -287,12 +287,12 @@ static void test_settings_are_those_of_the_original(void **state)
 
     start(&c, &env, 65535, 16384, 1 << 20);
     settle(&c);
-    CHECK_INT(c.rc, PBR_OK);
-    CHECK_INT(c.settings[NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS], 200);
-    CHECK_INT(c.settings[NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE], 32 << 20);
-    CHECK_INT(c.settings[NGHTTP2_SETTINGS_MAX_FRAME_SIZE], 4 << 20);
-    CHECK_INT(c.settings[NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE], 16384);
-    CHECK_INT(nghttp2_session_get_remote_window_size(c.s), 32 << 20);
+    check_int(c.rc, PBR_OK);
+    check_int(c.settings[NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS], 200);
+    check_int(c.settings[NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE], 32 << 20);
+    check_int(c.settings[NGHTTP2_SETTINGS_MAX_FRAME_SIZE], 4 << 20);
+    check_int(c.settings[NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE], 16384);
+    check_int(nghttp2_session_get_remote_window_size(c.s), 32 << 20);
     stop(&c);
 }
 
@@ -317,15 +317,15 @@ static void test_bodies_of_any_size_pass_any_window_and_any_transport(void **sta
         c.echo.answer_len = cases[i].answer;
         (void)request(&c, "/x", 1, true);
         settle(&c);
-        CHECK_INT(c.status, 200);
-        CHECK_U64(c.echo.body_bytes, cases[i].body);
-        CHECK_U64(c.got, cases[i].answer);
-        CHECK(c.got_ok);
-        CHECK_INT(c.streams_closed, 1);
-        CHECK_INT(c.last_code, NGHTTP2_NO_ERROR);
-        CHECK(c.largest <= cases[i].frame && c.largest <= cases[i].window);
+        check_int(c.status, 200);
+        check_u64(c.echo.body_bytes, cases[i].body);
+        check_u64(c.got, cases[i].answer);
+        check(c.got_ok);
+        check_int(c.streams_closed, 1);
+        check_int(c.last_code, NGHTTP2_NO_ERROR);
+        check(c.largest <= cases[i].frame && c.largest <= cases[i].window);
         if (cases[i].answer > 1 << 20 && cases[i].frame > 16384)
-            CHECK(c.largest > 500000); /* not in small pieces */
+            check(c.largest > 500000); /* not in small pieces */
         stop(&c);
     }
 }
@@ -342,9 +342,9 @@ static void test_many_streams_share_the_connection(void **state)
     for (int i = 0; i < 200; i++)
         (void)request(&c, "/x", 1, false);
     settle(&c);
-    CHECK_INT(c.echo.begun, 200);
-    CHECK_INT(c.streams_closed, 200);
-    CHECK_U64(c.got, 200000);
+    check_int(c.echo.begun, 200);
+    check_int(c.streams_closed, 200);
+    check_u64(c.got, 200000);
     stop(&c);
 }
 
@@ -361,15 +361,15 @@ static void test_early_answer_is_followed_by_a_reset_without_error(void **state)
     c.body_left = 10;
     (void)request(&c, "/x", 1, true);
     settle(&c);
-    CHECK_INT(c.status, 200);
-    CHECK_U64(c.got, 5);
-    CHECK_INT(c.streams_closed, 1);
-    CHECK_INT(c.last_code, NGHTTP2_NO_ERROR);
-    CHECK_U64(c.echo.body_bytes, 0); /* no body after the answer */
+    check_int(c.status, 200);
+    check_u64(c.got, 5);
+    check_int(c.streams_closed, 1);
+    check_int(c.last_code, NGHTTP2_NO_ERROR);
+    check_u64(c.echo.body_bytes, 0); /* no body after the answer */
     c.hold_body = false;
     (void)request(&c, "/y", 1, false);
     settle(&c);
-    CHECK_INT(c.streams_closed, 2);
+    check_int(c.streams_closed, 2);
     stop(&c);
 }
 
@@ -382,15 +382,15 @@ static void test_long_headers_and_missing_path_are_answered_for_that_stream(void
     start(&c, &env, 65535, 16384, 1 << 20);
     (void)request(&c, "/x", 17000, false);
     settle(&c);
-    CHECK_INT(c.status, 431);
+    check_int(c.status, 431);
     (void)request(&c, "", 0, false);
     settle(&c);
-    CHECK_INT(c.status, 400);
-    CHECK_INT(c.echo.begun, 0);
+    check_int(c.status, 400);
+    check_int(c.echo.begun, 0);
     (void)request(&c, "/x", 15000, false);
     settle(&c);
-    CHECK_INT(c.status, 200);
-    CHECK_INT(c.echo.begun, 1);
+    check_int(c.status, 200);
+    check_int(c.echo.begun, 1);
     stop(&c);
 }
 
@@ -405,8 +405,8 @@ static void test_source_that_fails_resets_the_stream(void **state)
     c.echo.fail_read_at = 50000;
     (void)request(&c, "/x", 1, false);
     settle(&c);
-    CHECK(c.got < 100000);
-    CHECK_INT(c.last_code, NGHTTP2_INTERNAL_ERROR);
+    check(c.got < 100000);
+    check_int(c.last_code, NGHTTP2_INTERNAL_ERROR);
     stop(&c);
 }
 
@@ -420,7 +420,7 @@ static void test_goaway_garbage_and_end_of_input_end_the_connection(void **state
     settle(&c);
     pbr_h2_server_goaway(c.server);
     settle(&c);
-    CHECK_INT(c.next, PBR_H2_CLOSED);
+    check_int(c.next, PBR_H2_CLOSED);
     stop(&c);
 
     start(&c, &env, 65535, 16384, 1 << 20);
@@ -429,15 +429,15 @@ static void test_goaway_garbage_and_end_of_input_end_the_connection(void **state
     settle(&c);
     c.wire.peer_closed = true;
     settle(&c);
-    CHECK_INT(c.next, PBR_H2_CLOSED);
+    check_int(c.next, PBR_H2_CLOSED);
     stop(&c);
 
     start(&c, &env, 65535, 16384, 1 << 20);
-    CHECK_INT(pbr_buf_append(&c.wire.in, pbr_span_str("GET / HTTP/1.1\r\nhost: x\r\n\r\n")),
+    check_int(pbr_buf_append(&c.wire.in, pbr_span_str("GET / HTTP/1.1\r\nhost: x\r\n\r\n")),
               PBR_OK);
     struct pbr_diag d = { 0 };
-    CHECK_INT(pbr_h2_server_step(c.server, &c.next, &d), PBR_E_PROTO);
-    CHECK_STR(d.rule, "BKP-050");
+    check_int(pbr_h2_server_step(c.server, &c.next, &d), PBR_E_PROTO);
+    check_str(d.rule, "BKP-050");
     stop(&c);
 }
 
@@ -453,9 +453,9 @@ static void test_preloaded_bytes_come_first(void **state)
     c.echo.answer_len = 1;
     (void)request(&c, "/x", 1, false);
     while ((n = nghttp2_session_mem_send(c.s, &bytes)) > 0)
-        CHECK_INT(pbr_h2_server_preload(c.server, pbr_span(bytes, (size_t)n)), PBR_OK);
+        check_int(pbr_h2_server_preload(c.server, pbr_span(bytes, (size_t)n)), PBR_OK);
     settle(&c);
-    CHECK_INT(c.status, 200);
+    check_int(c.status, 200);
     stop(&c);
 }
 
@@ -475,19 +475,19 @@ static void test_every_failing_allocation_ends_the_connection_without_leak(void 
         while ((n = nghttp2_session_mem_send(c.s, &bytes)) > 0) {
             const struct pbr_fault held = world.alloc_fault;
             world.alloc_fault.nth = -1; /* the test's own buffer */
-            CHECK_INT(pbr_buf_append(&c.wire.in, pbr_span(bytes, (size_t)n)), PBR_OK);
+            check_int(pbr_buf_append(&c.wire.in, pbr_span(bytes, (size_t)n)), PBR_OK);
             world.alloc_fault = held;
         }
         uint8_t *room;
         const struct pbr_fault held = world.alloc_fault;
         world.alloc_fault.nth = -1;
-        CHECK_INT(pbr_buf_reserve(&c.wire.out, 1 << 20, &room), PBR_OK);
+        check_int(pbr_buf_reserve(&c.wire.out, 1 << 20, &room), PBR_OK);
         world.alloc_fault = held;
         c.rc = pbr_h2_server_step(c.server, &c.next, NULL);
         const bool hit = world.alloc_fault.hit;
         world.alloc_fault.nth = -1;
         if (!hit)
-            CHECK_INT(c.rc, PBR_OK);
+            check_int(c.rc, PBR_OK);
         stop(&c);
         if (!hit)
             break;

@@ -16,13 +16,13 @@ struct heard {
 
 static void hear_head(struct heard *h, const struct pbr_http1 *p)
 {
-    CHECK_INT(pbr_buf_printf(&h->text, "<%s %s %s%s", p->method, p->target,
+    check_int(pbr_buf_printf(&h->text, "<%s %s %s%s", p->method, p->target,
                              p->keep_alive ? "keep" : "close", p->expect_continue ? " expect" : ""),
               PBR_OK);
     for (size_t i = 0; i < p->header_nr; i++)
-        CHECK_INT(pbr_buf_printf(&h->text, "|%s=%s", p->header[i].name, p->header[i].value),
+        check_int(pbr_buf_printf(&h->text, "|%s=%s", p->header[i].name, p->header[i].value),
                   PBR_OK);
-    CHECK_INT(pbr_buf_printf(&h->text, ">"), PBR_OK);
+    check_int(pbr_buf_printf(&h->text, ">"), PBR_OK);
 }
 
 /* Feeds `in` in pieces of `step` bytes until `max_ends` requests are complete. */
@@ -42,9 +42,9 @@ static struct heard hear(const struct pbr_env *env, struct pbr_span in, size_t s
             if (h.rc == PBR_HTTP1_HEAD)
                 hear_head(&h, &p);
             else if (h.rc == PBR_HTTP1_BODY)
-                CHECK_INT(pbr_buf_append(&h.text, body), PBR_OK);
+                check_int(pbr_buf_append(&h.text, body), PBR_OK);
             else if (h.rc == PBR_HTTP1_END && ++ends <= max_ends)
-                CHECK_INT(pbr_buf_printf(&h.text, "."), PBR_OK);
+                check_int(pbr_buf_printf(&h.text, "."), PBR_OK);
             if (h.rc < 0 || h.rc == PBR_HTTP1_MORE || ends == max_ends)
                 break;
         }
@@ -80,11 +80,11 @@ static void test_requests_are_heard_the_same_however_they_are_cut(void **state)
         const struct pbr_span in = pbr_span_str(good[i].in);
         for (size_t step = 1; step <= in.len; step++) {
             struct heard h = hear(&env, in, step, good[i].ends);
-            CHECK_STR(pbr_buf_cstr(&h.text), good[i].want);
+            check_str(pbr_buf_cstr(&h.text), good[i].want);
             pbr_buf_release(&h.text);
         }
     }
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
 }
 
 static void test_bytes_behind_the_request_are_left_for_the_next_reader(void **state)
@@ -95,7 +95,7 @@ static void test_bytes_behind_the_request_are_left_for_the_next_reader(void **st
 
     for (size_t step = 1; step <= in.len; step++) {
         struct heard h = hear(&env, in, step, 1);
-        CHECK_SPAN(pbr_span_sub(in, h.used, in.len), pbr_span_str("PRI * HTTP/2.0"));
+        check_span(pbr_span_sub(in, h.used, in.len), pbr_span_str("PRI * HTTP/2.0"));
         pbr_buf_release(&h.text);
     }
 }
@@ -135,10 +135,10 @@ static void test_what_is_no_http_is_refused(void **state)
             struct heard h = hear(&env, pbr_span_str(bad[i]), step, 5);
             if (h.rc != PBR_E_FORMAT)
                 print_error("%s\n", bad[i]);
-            CHECK_INT(h.rc, PBR_E_FORMAT);
+            check_int(h.rc, PBR_E_FORMAT);
             pbr_buf_release(&h.text);
         }
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
 }
 
 static void test_head_is_bounded(void **state)
@@ -153,13 +153,13 @@ static void test_head_is_bounded(void **state)
 
     memset(line, 'a', sizeof(line));
     pbr_http1_init(&p, &env);
-    CHECK_INT(pbr_http1_step(&p, &start, &body, NULL), PBR_HTTP1_MORE);
+    check_int(pbr_http1_step(&p, &start, &body, NULL), PBR_HTTP1_MORE);
     for (int i = 0; i < 100 && rc == PBR_HTTP1_MORE; i++) {
         struct pbr_span more = pbr_span(line, sizeof(line));
         rc = pbr_http1_step(&p, &more, &body, &d);
     }
-    CHECK_INT(rc, PBR_E_LIMIT);
-    CHECK_INT(d.status, 431);
+    check_int(rc, PBR_E_LIMIT);
+    check_int(d.status, 431);
     pbr_http1_release(&p);
 
     char many[8000];
@@ -168,7 +168,7 @@ static void test_head_is_bounded(void **state)
         at += (size_t)snprintf(many + at, sizeof(many) - at, "h%d: v\r\n", i);
     at += (size_t)snprintf(many + at, sizeof(many) - at, "\r\n");
     struct heard h = hear(&env, pbr_span(many, at), at, 1);
-    CHECK_INT(h.rc, PBR_E_FORMAT);
+    check_int(h.rc, PBR_E_FORMAT);
     pbr_buf_release(&h.text);
 }
 
@@ -188,17 +188,17 @@ static void test_answers_are_written_in_the_form_of_the_original(void **state)
     (void)state;
 
     pbr_buf_init(&b, &env, 1000);
-    CHECK_INT(pbr_http1_emit(&plain, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b),
+    check_int(pbr_http1_emit(&plain, &b), PBR_OK);
+    check_str(pbr_buf_cstr(&b),
               "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 262\r\n"
               "connection: close\r\ndate: Tue, 14 Nov 2023 22:13:20 GMT\r\n\r\n");
     pbr_buf_clear(&b);
-    CHECK_INT(pbr_http1_emit(&upgrade, &b), PBR_OK);
-    CHECK_STR(pbr_buf_cstr(&b),
+    check_int(pbr_http1_emit(&upgrade, &b), PBR_OK);
+    check_str(pbr_buf_cstr(&b),
               "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n"
               "date: Tue, 29 Feb 2000 00:00:00 GMT\r\n\r\n");
     pbr_buf_release(&b);
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
 }
 
 static void test_dates_are_right_over_four_centuries(void **state)
@@ -216,7 +216,7 @@ static void test_dates_are_right_over_four_centuries(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         pbr_http_date(cases[i].time_s, out);
-        CHECK_STR(out, cases[i].text);
+        check_str(out, cases[i].text);
     }
 }
 

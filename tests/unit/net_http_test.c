@@ -64,12 +64,12 @@ static int dial(void *ctx)
 {
     struct script *s = ctx;
     int fds[2];
-    CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    CHECK_INT(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+    check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    check_int(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     s->fd = fds[1];
     s->dialed = true;
-    CHECK_INT(pipe(s->quit), 0);
-    CHECK_INT(pthread_create(&s->thread, NULL, play, s), 0);
+    check_int(pipe(s->quit), 0);
+    check_int(pthread_create(&s->thread, NULL, play, s), 0);
     return fds[0];
 }
 
@@ -77,7 +77,7 @@ static void end_script(void)
 {
     if (!script.dialed)
         return;
-    CHECK_INT(write(script.quit[1], "x", 1), 1);
+    check_int(write(script.quit[1], "x", 1), 1);
     pthread_join(script.thread, NULL);
     close(script.quit[0]);
     close(script.quit[1]);
@@ -91,7 +91,7 @@ static struct pbr_http *open_http(void)
     };
     struct pbr_http *http = NULL;
     env = mt_env(&world);
-    CHECK_INT(pbr_http_new(&env, &opts, &http, NULL), PBR_OK);
+    check_int(pbr_http_new(&env, &opts, &http, NULL), PBR_OK);
     return http;
 }
 
@@ -109,20 +109,20 @@ static int upgrade(const struct script *s, char *out, size_t want, struct pbr_di
         while (len < want) {
             size_t n;
             unsigned dir;
-            CHECK_INT(pipe.read(pipe.ctx, (uint8_t *)out + len, want - len > 3 ? 3 : want - len, &n, &dir, diag), PBR_OK);
+            check_int(pipe.read(pipe.ctx, (uint8_t *)out + len, want - len > 3 ? 3 : want - len, &n, &dir, diag), PBR_OK);
             len += n;
             if (n == 0 && dir == 0)
                 break;
             if (n == 0) {
                 struct pollfd p = { .fd = pipe.fd, .events = POLLIN };
-                CHECK_INT(poll(&p, 1, 5000), 1);
+                check_int(poll(&p, 1, 5000), 1);
             }
         }
         out[len] = 0;
         pipe.close(pipe.ctx);
     }
     end_script();
-    CHECK_INT(atomic_load(&world.live_allocs), 0);
+    check_int(atomic_load(&world.live_allocs), 0);
     return rc;
 }
 
@@ -132,12 +132,12 @@ static void test_request_asks_for_the_protocol(void **state)
 {
     (void)state;
     char out[16];
-    CHECK_INT(upgrade(&(struct script){ .pieces = { SWITCH "x" } }, out, 1, NULL), PBR_OK);
-    CHECK(strncmp(script.request, "GET /api2/json/backup?a=b HTTP/1.1\r\n", 36) == 0);
-    CHECK(strcasestr(script.request, "\r\nupgrade: proxmox-backup-protocol-v1\r\n"));
-    CHECK(strcasestr(script.request, "\r\nconnection: upgrade\r\n"));
-    CHECK(strcasestr(script.request, "\r\nauthorization: PBSAPIToken=x\r\n"));
-    CHECK(strcasestr(script.request, "\r\nhost: localhost:8007\r\n"));
+    check_int(upgrade(&(struct script){ .pieces = { SWITCH "x" } }, out, 1, NULL), PBR_OK);
+    check(strncmp(script.request, "GET /api2/json/backup?a=b HTTP/1.1\r\n", 36) == 0);
+    check(strcasestr(script.request, "\r\nupgrade: proxmox-backup-protocol-v1\r\n"));
+    check(strcasestr(script.request, "\r\nconnection: upgrade\r\n"));
+    check(strcasestr(script.request, "\r\nauthorization: PBSAPIToken=x\r\n"));
+    check(strcasestr(script.request, "\r\nhost: localhost:8007\r\n"));
 }
 
 static void test_bytes_behind_the_head_are_not_lost(void **state)
@@ -153,8 +153,8 @@ static void test_bytes_behind_the_head_are_not_lost(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char out[64];
-        CHECK_INT(upgrade(&rows[i], out, 60, NULL), PBR_OK);
-        CHECK_STR(out, "early bytes");
+        check_int(upgrade(&rows[i], out, 60, NULL), PBR_OK);
+        check_str(out, "early bytes");
     }
 }
 
@@ -178,9 +178,9 @@ static void test_refusal_is_reported_with_its_text(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pbr_diag diag = { 0 };
         char out[8];
-        CHECK_INT(upgrade(&rows[i].script, out, 1, &diag), PBR_E_REMOTE);
-        CHECK_STR(diag.text, rows[i].text);
-        CHECK_INT(diag.status, rows[i].status);
+        check_int(upgrade(&rows[i].script, out, 1, &diag), PBR_E_REMOTE);
+        check_str(diag.text, rows[i].text);
+        check_int(diag.status, rows[i].status);
     }
 }
 
@@ -202,8 +202,8 @@ static void test_what_is_no_answer_is_refused(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char out[8];
         struct pbr_diag diag = { 0 };
-        CHECK_INT(upgrade(&rows[i].script, out, 1, &diag), rows[i].rc);
-        CHECK_INT(diag.status, 0);
+        check_int(upgrade(&rows[i].script, out, 1, &diag), rows[i].rc);
+        check_int(diag.status, 0);
     }
 }
 
@@ -212,7 +212,7 @@ static void test_head_without_end_is_a_limit(void **state)
     (void)state;
     char line[1025] = "x: ", out[8];
     memset(line + 3, 'a', sizeof(line) - 4);
-    CHECK_INT(upgrade(&(struct script){ .pieces = { "HTTP/1.1 101 x\r\n", line }, .repeat = 5000 }, out, 1, NULL),
+    check_int(upgrade(&(struct script){ .pieces = { "HTTP/1.1 101 x\r\n", line }, .repeat = 5000 }, out, 1, NULL),
               PBR_E_LIMIT);
 }
 
@@ -222,11 +222,11 @@ static void test_silence_ends_after_the_time_out(void **state)
     struct pbr_diag diag = { 0 };
     char out[8];
     const uint64_t begin = mt_mono_ns(NULL);
-    CHECK_INT(upgrade(&(struct script){ .pieces = { "HTTP/1.1 101 " }, .stay = true }, out, 1, &diag), PBR_E_REMOTE);
-    CHECK_STR(diag.text, "http upgrade request timed out");
-    CHECK_STR(diag.rule, "BKP-028");
+    check_int(upgrade(&(struct script){ .pieces = { "HTTP/1.1 101 " }, .stay = true }, out, 1, &diag), PBR_E_REMOTE);
+    check_str(diag.text, "http upgrade request timed out");
+    check_str(diag.rule, "BKP-028");
     const uint64_t ns = mt_mono_ns(NULL) - begin;
-    CHECK(ns >= 900000000u);
+    check(ns >= 900000000u);
 }
 
 static int refuse_dial(void *ctx)
@@ -244,11 +244,11 @@ static void test_failed_connection_is_reported(void **state)
     struct pbr_http_reply reply;
     struct pbr_pipe pipe;
     env = mt_env(&world);
-    CHECK_INT(pbr_http_new(&env, &opts, &http, NULL), PBR_OK);
-    CHECK_INT(pbr_http_upgrade(http, "/", "p", NULL, &pipe, NULL), PBR_E_REMOTE);
-    CHECK_INT(pbr_http_call(http, "GET", "/", NULL, NULL, 10, &reply, NULL), PBR_E_REMOTE);
+    check_int(pbr_http_new(&env, &opts, &http, NULL), PBR_OK);
+    check_int(pbr_http_upgrade(http, "/", "p", NULL, &pipe, NULL), PBR_E_REMOTE);
+    check_int(pbr_http_call(http, "GET", "/", NULL, NULL, 10, &reply, NULL), PBR_E_REMOTE);
     pbr_http_free(http);
-    CHECK_INT(atomic_load(&world.live_allocs), 0);
+    check_int(atomic_load(&world.live_allocs), 0);
 }
 
 /* ---- calls ---- */
@@ -268,7 +268,7 @@ static int call(const struct script *s, const char *method, const struct pbr_spa
     pbr_http_reply_release(&reply);
     pbr_http_free(http);
     end_script();
-    CHECK_INT(atomic_load(&world.live_allocs), 0);
+    check_int(atomic_load(&world.live_allocs), 0);
     return rc;
 }
 
@@ -288,9 +288,9 @@ static void test_call_gives_status_and_body(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         int status;
         char out[64];
-        CHECK_INT(call(&rows[i].script, "GET", NULL, 100, &status, out), PBR_OK);
-        CHECK_INT(status, rows[i].status);
-        CHECK_STR(out, rows[i].body);
+        check_int(call(&rows[i].script, "GET", NULL, 100, &status, out), PBR_OK);
+        check_int(status, rows[i].status);
+        check_str(out, rows[i].body);
     }
 }
 
@@ -301,13 +301,13 @@ static void test_call_sends_body_and_its_length(void **state)
     const struct script answer = { .pieces = { "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" } };
     int status;
     char out[64];
-    CHECK_INT(call(&answer, "POST", &body, 100, &status, out), PBR_OK);
-    CHECK(strncmp(script.request, "POST /api2/json/version HTTP/1.1\r\n", 34) == 0);
-    CHECK(strstr(script.request, "\r\ncontent-length: 7\r\n"));
-    CHECK(strstr(script.request, "\r\ncontent-type: application/json\r\n"));
-    CHECK_STR(strstr(script.request, "\r\n\r\n"), "\r\n\r\n{\"a\":1}");
-    CHECK_INT(call(&answer, "DELETE", NULL, 100, &status, out), PBR_OK);
-    CHECK(!strstr(script.request, "content-length"));
+    check_int(call(&answer, "POST", &body, 100, &status, out), PBR_OK);
+    check(strncmp(script.request, "POST /api2/json/version HTTP/1.1\r\n", 34) == 0);
+    check(strstr(script.request, "\r\ncontent-length: 7\r\n"));
+    check(strstr(script.request, "\r\ncontent-type: application/json\r\n"));
+    check_str(strstr(script.request, "\r\n\r\n"), "\r\n\r\n{\"a\":1}");
+    check_int(call(&answer, "DELETE", NULL, 100, &status, out), PBR_OK);
+    check(!strstr(script.request, "content-length"));
 }
 
 static void test_answer_beyond_the_limit_is_refused(void **state)
@@ -316,8 +316,8 @@ static void test_answer_beyond_the_limit_is_refused(void **state)
     const struct script s = { .pieces = { "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n123456" } };
     int status;
     char out[64];
-    CHECK_INT(call(&s, "GET", NULL, 6, &status, out), PBR_OK);
-    CHECK_INT(call(&s, "GET", NULL, 5, &status, out), PBR_E_LIMIT);
+    check_int(call(&s, "GET", NULL, 6, &status, out), PBR_OK);
+    check_int(call(&s, "GET", NULL, 5, &status, out), PBR_E_LIMIT);
 }
 
 static void test_call_without_an_answer_fails(void **state)
@@ -325,8 +325,8 @@ static void test_call_without_an_answer_fails(void **state)
     (void)state;
     int status;
     char out[64];
-    CHECK_INT(call(&(struct script){ .pieces = { NULL } }, "GET", NULL, 6, &status, out), PBR_E_PROTO);
-    CHECK_INT(call(&(struct script){ .pieces = { "HTTP/1.1 200" }, .stay = true }, "GET", NULL, 6, &status, out),
+    check_int(call(&(struct script){ .pieces = { NULL } }, "GET", NULL, 6, &status, out), PBR_E_PROTO);
+    check_int(call(&(struct script){ .pieces = { "HTTP/1.1 200" }, .stay = true }, "GET", NULL, 6, &status, out),
               PBR_E_REMOTE);
 }
 
@@ -341,12 +341,12 @@ static void test_upgrade_survives_failing_allocations(void **state)
         const int rc = pbr_http_upgrade(http, "/", "p", NULL, &pipe, NULL);
         const bool hit = atomic_load(&world.hit);
         atomic_store(&world.fail_at, -1);
-        CHECK_INT(rc, hit ? PBR_E_NOMEM : PBR_OK);
+        check_int(rc, hit ? PBR_E_NOMEM : PBR_OK);
         if (rc == PBR_OK)
             pipe.close(pipe.ctx);
         pbr_http_free(http);
         end_script();
-        CHECK_INT(atomic_load(&world.live_allocs), 0);
+        check_int(atomic_load(&world.live_allocs), 0);
         if (!hit)
             return;
     }

@@ -16,12 +16,12 @@ static void test_gcm_gives_the_worked_example_with_a_16_byte_iv(void **state)
     vector_hex_into(chain, "enc_key_hex", key, 32);
     vector_hex_into(chain, "iv_hex", iv, 16);
 
-    CHECK_INT(pbr_gcm_seal(key, iv, pbr_span_str("hello"), out, tag), PBR_OK);
+    check_int(pbr_gcm_seal(key, iv, pbr_span_str("hello"), out, tag), PBR_OK);
     pbr_format_hex(out, sizeof(out), hex);
-    CHECK_STR(hex, vector_text(chain, "ciphertext_hex"));
+    check_str(hex, vector_text(chain, "ciphertext_hex"));
     pbr_format_hex(tag, sizeof(tag), hex);
-    CHECK_STR(hex, vector_text(chain, "tag_hex"));
-    CHECK_INT(pbr_gcm_open(key, iv, tag, pbr_span(out, sizeof(out)), back), PBR_OK);
+    check_str(hex, vector_text(chain, "tag_hex"));
+    check_int(pbr_gcm_open(key, iv, tag, pbr_span(out, sizeof(out)), back), PBR_OK);
     assert_memory_equal(back, "hello", 5);
     json_decref(top);
 }
@@ -33,7 +33,7 @@ static void test_gcm_opens_nothing_that_was_changed_and_leaves_no_plain_bytes(vo
     uint8_t iv[16] = { 2 }, tag[16], sealed[40], plain[40], back[40];
     static const uint8_t zero[40];
     memset(plain, 'p', sizeof(plain));
-    CHECK_INT(pbr_gcm_seal(key, iv, pbr_span(plain, sizeof(plain)), sealed, tag), PBR_OK);
+    check_int(pbr_gcm_seal(key, iv, pbr_span(plain, sizeof(plain)), sealed, tag), PBR_OK);
 
     uint8_t *const parts[] = { iv, tag, sealed };
     const size_t lens[] = { sizeof(iv), sizeof(tag), sizeof(sealed) };
@@ -41,12 +41,12 @@ static void test_gcm_opens_nothing_that_was_changed_and_leaves_no_plain_bytes(vo
         for (size_t i = 0; i < lens[k]; i++) {
             parts[k][i] ^= 0x10;
             memset(back, 'x', sizeof(back));
-            CHECK_INT(pbr_gcm_open(key, iv, tag, pbr_span(sealed, sizeof(sealed)), back),
+            check_int(pbr_gcm_open(key, iv, tag, pbr_span(sealed, sizeof(sealed)), back),
                       PBR_E_INTEGRITY);
             assert_memory_equal(back, zero, sizeof(back));
             parts[k][i] ^= 0x10;
         }
-    CHECK_INT(pbr_gcm_open(key, iv, tag, pbr_span(sealed, sizeof(sealed)), back), PBR_OK);
+    check_int(pbr_gcm_open(key, iv, tag, pbr_span(sealed, sizeof(sealed)), back), PBR_OK);
     assert_memory_equal(back, plain, sizeof(back));
 }
 
@@ -57,9 +57,9 @@ static void test_scrypt_gives_the_value_of_rfc_7914(void **state)
     (void)state;
     uint8_t out[64];
     char hex[129];
-    CHECK_INT(pbr_scrypt(pbr_span(NULL, 0), pbr_span(NULL, 0), 16, 1, 1, out, sizeof(out)), PBR_OK);
+    check_int(pbr_scrypt(pbr_span(NULL, 0), pbr_span(NULL, 0), 16, 1, 1, out, sizeof(out)), PBR_OK);
     pbr_format_hex(out, sizeof(out), hex);
-    CHECK_STR(hex, "77d6576238657b203b19ca42c18a0497f16b4844e3074ae8dfdffa3fede21442"
+    check_str(hex, "77d6576238657b203b19ca42c18a0497f16b4844e3074ae8dfdffa3fede21442"
                    "fcd0069ded0948f8326a753a0fc81f17e8d3e0fb2e0d3628cf35e20c38d18906");
 }
 
@@ -82,7 +82,7 @@ static void test_scrypt_refuses_impossible_and_unaffordable_parameters(void **st
     };
     uint8_t out[32];
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        CHECK_INT(pbr_scrypt(pbr_span_str("p"), pbr_span_str("s"), cases[i].n, cases[i].r,
+        check_int(pbr_scrypt(pbr_span_str("p"), pbr_span_str("s"), cases[i].n, cases[i].r,
                              cases[i].p, out, 32),
                   cases[i].want);
 }
@@ -92,13 +92,13 @@ static void test_pbkdf2_gives_the_value_of_rfc_7914_and_bounds_its_work(void **s
     (void)state;
     uint8_t out[64];
     char hex[129];
-    CHECK_INT(pbr_pbkdf2_sha256(pbr_span_str("passwd"), pbr_span_str("salt"), 1, out, sizeof(out)),
+    check_int(pbr_pbkdf2_sha256(pbr_span_str("passwd"), pbr_span_str("salt"), 1, out, sizeof(out)),
               PBR_OK);
     pbr_format_hex(out, sizeof(out), hex);
-    CHECK_STR(hex, "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc"
+    check_str(hex, "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc"
                    "49ca9cccf179b645991664b39d77ef317c71b845b1e30bd509112041d3a19783");
-    CHECK_INT(pbr_pbkdf2_sha256(pbr_span_str("p"), pbr_span_str("s"), 0, out, 32), PBR_E_ARG);
-    CHECK_INT(pbr_pbkdf2_sha256(pbr_span_str("p"), pbr_span_str("s"), UINT64_C(1) << 31, out, 32),
+    check_int(pbr_pbkdf2_sha256(pbr_span_str("p"), pbr_span_str("s"), 0, out, 32), PBR_E_ARG);
+    check_int(pbr_pbkdf2_sha256(pbr_span_str("p"), pbr_span_str("s"), UINT64_C(1) << 31, out, 32),
               PBR_E_LIMIT);
 }
 
@@ -124,20 +124,20 @@ static void test_base64_gives_the_values_of_rfc_4648_and_back(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pbr_buf b;
         pbr_buf_init(&b, &env, 100);
-        CHECK_INT(pbr_base64_encode(pbr_span_str(cases[i].plain), true, &b), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&b), pbr_span_str(cases[i].padded));
+        check_int(pbr_base64_encode(pbr_span_str(cases[i].plain), true, &b), PBR_OK);
+        check_span(pbr_buf_span(&b), pbr_span_str(cases[i].padded));
         pbr_buf_clear(&b);
-        CHECK_INT(pbr_base64_encode(pbr_span_str(cases[i].plain), false, &b), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&b), pbr_span_str(cases[i].bare));
+        check_int(pbr_base64_encode(pbr_span_str(cases[i].plain), false, &b), PBR_OK);
+        check_span(pbr_buf_span(&b), pbr_span_str(cases[i].bare));
         pbr_buf_clear(&b);
-        CHECK_INT(pbr_base64_decode(pbr_span_str(cases[i].padded), &b), PBR_OK);
-        CHECK_INT(pbr_base64_decode(pbr_span_str(cases[i].bare), &b), PBR_OK);
-        CHECK_U64(b.len, 2 * strlen(cases[i].plain));
-        CHECK_SPAN(pbr_span_sub(pbr_buf_span(&b), 0, b.len / 2), pbr_span_str(cases[i].plain));
-        CHECK_SPAN(pbr_span_sub(pbr_buf_span(&b), b.len / 2, b.len), pbr_span_str(cases[i].plain));
+        check_int(pbr_base64_decode(pbr_span_str(cases[i].padded), &b), PBR_OK);
+        check_int(pbr_base64_decode(pbr_span_str(cases[i].bare), &b), PBR_OK);
+        check_u64(b.len, 2 * strlen(cases[i].plain));
+        check_span(pbr_span_sub(pbr_buf_span(&b), 0, b.len / 2), pbr_span_str(cases[i].plain));
+        check_span(pbr_span_sub(pbr_buf_span(&b), b.len / 2, b.len), pbr_span_str(cases[i].plain));
         pbr_buf_release(&b);
     }
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
 }
 
 static void test_base64_refuses_what_is_not_canonical(void **state)
@@ -151,8 +151,8 @@ static void test_base64_refuses_what_is_not_canonical(void **state)
     struct pbr_buf b;
     pbr_buf_init(&b, &env, 100);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        CHECK_INT(pbr_base64_decode(pbr_span_str(cases[i]), &b), PBR_E_FORMAT);
-        CHECK_U64(b.len, 0);
+        check_int(pbr_base64_decode(pbr_span_str(cases[i]), &b), PBR_E_FORMAT);
+        check_u64(b.len, 0);
     }
     pbr_buf_release(&b);
 }
@@ -172,26 +172,26 @@ static void test_rsa_opens_the_vector_with_plain_and_with_locked_private_key(voi
     struct pbr_buf sealed, plain;
     pbr_buf_init(&sealed, &env, 1000);
     pbr_buf_init(&plain, &env, 2000);
-    CHECK_INT(pbr_base64_decode(pbr_span_str(vector_text(rsa, "ciphertext_base64")), &sealed),
+    check_int(pbr_base64_decode(pbr_span_str(vector_text(rsa, "ciphertext_base64")), &sealed),
               PBR_OK);
 
-    CHECK_INT(pbr_rsa_decrypt(pbr_span_str(vector_text(rsa, "private_key_pem")), NULL,
+    check_int(pbr_rsa_decrypt(pbr_span_str(vector_text(rsa, "private_key_pem")), NULL,
                               pbr_buf_span(&sealed), &plain, NULL),
               PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&plain), pbr_span_str(vector_text(rsa, "plaintext")));
+    check_span(pbr_buf_span(&plain), pbr_span_str(vector_text(rsa, "plaintext")));
     pbr_buf_clear(&plain);
-    CHECK_INT(pbr_rsa_decrypt(locked, &password, pbr_buf_span(&sealed), &plain, NULL), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&plain), pbr_span_str(vector_text(rsa, "plaintext")));
+    check_int(pbr_rsa_decrypt(locked, &password, pbr_buf_span(&sealed), &plain, NULL), PBR_OK);
+    check_span(pbr_buf_span(&plain), pbr_span_str(vector_text(rsa, "plaintext")));
 
-    CHECK_FAIL(pbr_rsa_decrypt(locked, &wrong, pbr_buf_span(&sealed), &plain, diag), PBR_E_CRYPTO,
+    check_fail(pbr_rsa_decrypt(locked, &wrong, pbr_buf_span(&sealed), &plain, diag), PBR_E_CRYPTO,
                "CRY-086");
-    CHECK_FAIL(pbr_rsa_decrypt(locked, NULL, pbr_buf_span(&sealed), &plain, diag), PBR_E_CRYPTO,
+    check_fail(pbr_rsa_decrypt(locked, NULL, pbr_buf_span(&sealed), &plain, diag), PBR_E_CRYPTO,
                "CRY-086");
-    CHECK_FAIL(pbr_rsa_decrypt(pbr_span_str("no key"), NULL, pbr_buf_span(&sealed), &plain, diag),
+    check_fail(pbr_rsa_decrypt(pbr_span_str("no key"), NULL, pbr_buf_span(&sealed), &plain, diag),
                PBR_E_CRYPTO, "CRY-086");
     pbr_buf_release(&sealed);
     pbr_buf_release(&plain);
-    CHECK_INT(w.live_allocs, 0);
+    check_int(w.live_allocs, 0);
     json_decref(top);
 }
 
@@ -210,15 +210,15 @@ static void test_rsa_seals_up_to_11_bytes_less_than_the_modulus(void **state)
     pbr_buf_init(&plain, &env, 2000);
     memset(text, 't', sizeof(text));
 
-    CHECK_INT(pbr_rsa_encrypt(public_pem, pbr_span(text, 384 - 11), &sealed, NULL), PBR_OK);
-    CHECK_U64(sealed.len, 384);
-    CHECK_INT(pbr_rsa_decrypt(private_pem, NULL, pbr_buf_span(&sealed), &plain, NULL), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&plain), pbr_span(text, 384 - 11));
-    CHECK_FAIL(pbr_rsa_encrypt(public_pem, pbr_span(text, sizeof(text)), &sealed, diag),
+    check_int(pbr_rsa_encrypt(public_pem, pbr_span(text, 384 - 11), &sealed, NULL), PBR_OK);
+    check_u64(sealed.len, 384);
+    check_int(pbr_rsa_decrypt(private_pem, NULL, pbr_buf_span(&sealed), &plain, NULL), PBR_OK);
+    check_span(pbr_buf_span(&plain), pbr_span(text, 384 - 11));
+    check_fail(pbr_rsa_encrypt(public_pem, pbr_span(text, sizeof(text)), &sealed, diag),
                PBR_E_CRYPTO, "CRY-083");
-    CHECK_FAIL(pbr_rsa_encrypt(private_pem, pbr_span(text, 1), &sealed, diag), PBR_E_CRYPTO,
+    check_fail(pbr_rsa_encrypt(private_pem, pbr_span(text, 1), &sealed, diag), PBR_E_CRYPTO,
                "CRY-085");
-    CHECK_U64(sealed.len, 384);
+    check_u64(sealed.len, 384);
     pbr_buf_release(&sealed);
     pbr_buf_release(&plain);
     json_decref(top);

@@ -59,13 +59,13 @@ static void test_compressed_frame_carries_its_size_and_no_checksum(void **state)
     struct rig *r = *state;
     size_t len = 0;
     const struct pbr_span plain = pbr_span(r->plain, 100000);
-    CHECK_INT(pbr_zstd_compress(r->enc, plain, r->packed, plain.len, &len), PBR_OK);
-    CHECK(len > 0 && len < plain.len);
-    CHECK_U64(ZSTD_getFrameContentSize(r->packed, len), plain.len);
-    CHECK_INT(r->packed[4] & 4, 0); /* frame header descriptor: checksum flag */
-    CHECK_U64(ZSTD_findFrameCompressedSize(r->packed, len), len);
-    CHECK_INT(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len), 0, &r->out, NULL), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&r->out), plain);
+    check_int(pbr_zstd_compress(r->enc, plain, r->packed, plain.len, &len), PBR_OK);
+    check(len > 0 && len < plain.len);
+    check_u64(ZSTD_getFrameContentSize(r->packed, len), plain.len);
+    check_int(r->packed[4] & 4, 0); /* frame header descriptor: checksum flag */
+    check_u64(ZSTD_findFrameCompressedSize(r->packed, len), len);
+    check_int(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len), 0, &r->out, NULL), PBR_OK);
+    check_span(pbr_buf_span(&r->out), plain);
 }
 
 static void test_result_that_does_not_fit_is_no_result(void **state)
@@ -75,10 +75,10 @@ static void test_result_that_does_not_fit_is_no_result(void **state)
     size_t len = 9;
     for (size_t i = 0; i < 1000; i++)
         r->plain[i] = (uint8_t)test_next_random(&seed);
-    CHECK_INT(pbr_zstd_compress(r->enc, pbr_span(r->plain, 1000), r->packed, 1000, &len), PBR_OK);
-    CHECK_U64(len, 0);
-    CHECK_INT(pbr_zstd_compress(r->enc, pbr_span(NULL, 0), r->packed, 0, &len), PBR_OK);
-    CHECK_U64(len, 0);
+    check_int(pbr_zstd_compress(r->enc, pbr_span(r->plain, 1000), r->packed, 1000, &len), PBR_OK);
+    check_u64(len, 0);
+    check_int(pbr_zstd_compress(r->enc, pbr_span(NULL, 0), r->packed, 0, &len), PBR_OK);
+    check_u64(len, 0);
 }
 
 static void test_frames_of_all_kinds_are_joined(void **state)
@@ -90,13 +90,13 @@ static void test_frames_of_all_kinds_are_joined(void **state)
     memcpy(r->packed, skippable, sizeof(skippable));
     at += sizeof(skippable);
     at += stream_compress(pbr_span_sub(plain, 0, 150000), r->packed + at, sizeof(r->packed) - at);
-    CHECK_INT(
+    check_int(
         pbr_zstd_compress(r->enc, pbr_span_sub(plain, 150000, 40000), r->packed + at, 40000, &len),
         PBR_OK);
     at += len;
     memcpy(r->packed + at, skippable, sizeof(skippable));
     at += sizeof(skippable);
-    CHECK_INT(
+    check_int(
         pbr_zstd_compress(r->enc, pbr_span_sub(plain, 190000, 10000), r->packed + at, 10000, &len),
         PBR_OK);
     at += len;
@@ -104,11 +104,11 @@ static void test_frames_of_all_kinds_are_joined(void **state)
     static const size_t expect[] = { 0, 1, 200000, 1 << 30 };
     for (size_t i = 0; i < sizeof(expect) / sizeof(expect[0]); i++) {
         pbr_buf_clear(&r->out);
-        CHECK_INT(pbr_buf_append(&r->out, pbr_span_str("before")), PBR_OK);
-        CHECK_INT(pbr_zstd_decompress(r->dec, pbr_span(r->packed, at), expect[i], &r->out, NULL),
+        check_int(pbr_buf_append(&r->out, pbr_span_str("before")), PBR_OK);
+        check_int(pbr_zstd_decompress(r->dec, pbr_span(r->packed, at), expect[i], &r->out, NULL),
                   PBR_OK);
-        CHECK_SPAN(pbr_span_sub(pbr_buf_span(&r->out), 0, 6), pbr_span_str("before"));
-        CHECK_SPAN(pbr_span_sub(pbr_buf_span(&r->out), 6, r->out.len), plain);
+        check_span(pbr_span_sub(pbr_buf_span(&r->out), 0, 6), pbr_span_str("before"));
+        check_span(pbr_span_sub(pbr_buf_span(&r->out), 6, r->out.len), plain);
     }
 }
 
@@ -118,17 +118,17 @@ static void test_every_strict_prefix_is_an_incomplete_frame(void **state)
     size_t len[2];
     for (int kind = 0; kind < 2; kind++) {
         if (kind == 0)
-            CHECK_INT(pbr_zstd_compress(r->enc, pbr_span(r->plain, 3000), r->packed, 3000, &len[0]),
+            check_int(pbr_zstd_compress(r->enc, pbr_span(r->plain, 3000), r->packed, 3000, &len[0]),
                       PBR_OK);
         else
             len[1] = stream_compress(pbr_span(r->plain, 3000), r->packed, sizeof(r->packed));
         for (size_t n = 0; n < len[kind]; n++) {
             struct pbr_diag d = { 0 };
-            CHECK_INT(pbr_zstd_decompress(r->dec, pbr_span(r->packed, n), 0, &r->out, &d),
+            check_int(pbr_zstd_decompress(r->dec, pbr_span(r->packed, n), 0, &r->out, &d),
                       PBR_E_FORMAT);
-            CHECK_STR(d.rule, "BLOB-054");
-            CHECK_STR(d.text, "incomplete frame");
-            CHECK_U64(r->out.len, 0);
+            check_str(d.rule, "BLOB-054");
+            check_str(d.text, "incomplete frame");
+            check_u64(r->out.len, 0);
         }
     }
 }
@@ -138,17 +138,17 @@ static void test_garbage_is_named_in_the_library_s_words(void **state)
     struct rig *r = *state;
     struct pbr_diag d = { 0 };
     size_t len;
-    CHECK_INT(pbr_zstd_decompress(r->dec, pbr_span_str("no frame at all"), 0, &r->out, &d),
+    check_int(pbr_zstd_decompress(r->dec, pbr_span_str("no frame at all"), 0, &r->out, &d),
               PBR_E_FORMAT);
-    CHECK_STR(d.text, "Unknown frame descriptor");
-    CHECK_INT(pbr_zstd_compress(r->enc, pbr_span(r->plain, 3000), r->packed, 3000, &len), PBR_OK);
+    check_str(d.text, "Unknown frame descriptor");
+    check_int(pbr_zstd_compress(r->enc, pbr_span(r->plain, 3000), r->packed, 3000, &len), PBR_OK);
     memcpy(r->packed + len, "trailing garbage", 16);
-    CHECK_FAIL(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len + 16), 0, &r->out, diag),
+    check_fail(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len + 16), 0, &r->out, diag),
                PBR_E_FORMAT, "BLOB-054");
-    CHECK_U64(r->out.len, 0);
+    check_u64(r->out.len, 0);
     /* the object works on after a failure */
-    CHECK_INT(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len), 0, &r->out, NULL), PBR_OK);
-    CHECK_U64(r->out.len, 3000);
+    check_int(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len), 0, &r->out, NULL), PBR_OK);
+    check_u64(r->out.len, 3000);
 }
 
 static void test_output_never_exceeds_the_maximum(void **state)
@@ -157,21 +157,21 @@ static void test_output_never_exceeds_the_maximum(void **state)
     size_t len;
     for (int kind = 0; kind < 2; kind++) {
         if (kind == 0)
-            CHECK_INT(
+            check_int(
                 pbr_zstd_compress(r->enc, pbr_span(r->plain, 200000), r->packed, 200000, &len),
                 PBR_OK);
         else
             len = stream_compress(pbr_span(r->plain, 200000), r->packed, sizeof(r->packed));
         struct pbr_buf small;
         pbr_buf_init(&small, &r->env, 199999);
-        CHECK_FAIL(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len), 0, &small, diag),
+        check_fail(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len), 0, &small, diag),
                    PBR_E_LIMIT, "BLOB-060");
-        CHECK_U64(small.len, 0);
-        CHECK(small.cap <= 199999);
+        check_u64(small.len, 0);
+        check(small.cap <= 199999);
         pbr_buf_release(&small);
         pbr_buf_init(&small, &r->env, 200000);
-        CHECK_INT(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len), 0, &small, NULL), PBR_OK);
-        CHECK_SPAN(pbr_buf_span(&small), pbr_span(r->plain, 200000));
+        check_int(pbr_zstd_decompress(r->dec, pbr_span(r->packed, len), 0, &small, NULL), PBR_OK);
+        check_span(pbr_buf_span(&small), pbr_span(r->plain, 200000));
         pbr_buf_release(&small);
     }
 }
@@ -184,9 +184,9 @@ static void test_a_lie_about_the_size_allocates_no_more_than_the_maximum(void **
     static const uint8_t lie[] = {
         0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0x40, 1, 0, 0
     };
-    CHECK_FAIL(pbr_zstd_decompress(r->dec, pbr_span(lie, sizeof(lie)), 0, &r->out, diag),
+    check_fail(pbr_zstd_decompress(r->dec, pbr_span(lie, sizeof(lie)), 0, &r->out, diag),
                PBR_E_LIMIT, "BLOB-060");
-    CHECK(r->out.cap <= r->out.max);
+    check(r->out.cap <= r->out.max);
 }
 
 int main(void)

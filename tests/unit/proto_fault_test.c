@@ -41,15 +41,15 @@ static void test_specs_are_understood(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct pbr_fault_spec f = parse(cases[i].text);
-        CHECK_INT(f.where, cases[i].where);
-        CHECK_INT(f.what, cases[i].what);
-        CHECK_STR(f.method, cases[i].method);
-        CHECK_STR(f.pattern, cases[i].pattern);
-        CHECK_U64(f.first, cases[i].first);
-        CHECK_U64(f.last, cases[i].last);
-        CHECK_U64(f.value, cases[i].value);
+        check_int(f.where, cases[i].where);
+        check_int(f.what, cases[i].what);
+        check_str(f.method, cases[i].method);
+        check_str(f.pattern, cases[i].pattern);
+        check_u64(f.first, cases[i].first);
+        check_u64(f.last, cases[i].last);
+        check_u64(f.value, cases[i].value);
     }
-    CHECK_STR(parse("GET /x#1:status=500,a, b: c#d").text, "a, b: c#d");
+    check_str(parse("GET /x#1:status=500,a, b: c#d").text, "a, b: c#d");
 }
 
 static void test_bad_specs_are_refused_and_leave_the_output(void **state)
@@ -74,9 +74,9 @@ static void test_bad_specs_are_refused_and_leave_the_output(void **state)
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct pbr_diag d = { 0 };
-        CHECK_INT(pbr_fault_spec_parse(&f, pbr_span_str(bad[i]), &d), PBR_E_ARG);
-        CHECK(d.text[0] != '\0');
-        CHECK_U64(f.value, 77);
+        check_int(pbr_fault_spec_parse(&f, pbr_span_str(bad[i]), &d), PBR_E_ARG);
+        check(d.text[0] != '\0');
+        check_u64(f.value, 77);
     }
 }
 
@@ -86,11 +86,11 @@ static void test_only_the_stated_matches_fire(void **state)
     (void)state;
 
     for (int i = 1; i <= 5; i++) {
-        CHECK(!pbr_fault_spec_step(&third, PBR_FAULT_AT_REQUEST, "GET", "/chunk"));
-        CHECK(!pbr_fault_spec_step(&third, PBR_FAULT_AT_ACCEPT, "POST", "/chunk"));
-        CHECK(!pbr_fault_spec_step(&third, PBR_FAULT_AT_REQUEST, "POST", "/chunks"));
-        CHECK_INT(pbr_fault_spec_step(&third, PBR_FAULT_AT_REQUEST, "POST", "/chunk"), i == 3);
-        CHECK_INT(pbr_fault_spec_step(&onward, PBR_FAULT_AT_REQUEST, "PUT", "/close"), i >= 2);
+        check(!pbr_fault_spec_step(&third, PBR_FAULT_AT_REQUEST, "GET", "/chunk"));
+        check(!pbr_fault_spec_step(&third, PBR_FAULT_AT_ACCEPT, "POST", "/chunk"));
+        check(!pbr_fault_spec_step(&third, PBR_FAULT_AT_REQUEST, "POST", "/chunks"));
+        check_int(pbr_fault_spec_step(&third, PBR_FAULT_AT_REQUEST, "POST", "/chunk"), i == 3);
+        check_int(pbr_fault_spec_step(&onward, PBR_FAULT_AT_REQUEST, "PUT", "/close"), i >= 2);
     }
 }
 
@@ -106,7 +106,7 @@ static void test_patterns_match_whole_texts(void **state)
     (void)state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        CHECK_INT(pbr_pattern_match(cases[i].pattern, cases[i].text), cases[i].match);
+        check_int(pbr_pattern_match(cases[i].pattern, cases[i].text), cases[i].match);
 }
 
 int main(void)

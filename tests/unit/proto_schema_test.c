@@ -20,7 +20,7 @@ static const struct pbr_route *
 route(enum pbr_api api, const char *method, const char *path)
 {
     struct pbr_path p;
-    CHECK_INT(pbr_path_parse(&p, S(path), NULL), PBR_OK);
+    check_int(pbr_path_parse(&p, S(path), NULL), PBR_OK);
     return pbr_route_find(api, method, &p, 0);
 }
 
@@ -62,12 +62,12 @@ static void test_requests_find_their_routes(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct pbr_route *r = route(cases[i].api, cases[i].method, cases[i].path);
         if (cases[i].call < 0) {
-            CHECK(r == NULL);
+            check(r == NULL);
             continue;
         }
         assert_non_null(r);
-        CHECK_INT(r->call, cases[i].call);
-        CHECK_INT(r->body, cases[i].body);
+        check_int(r->call, cases[i].call);
+        check_int(r->body, cases[i].body);
     }
 }
 
@@ -92,12 +92,12 @@ static void check_inputs(const struct pbr_schema *schema, const struct input *in
             rc = pbr_params_from_json(&p, S(in[i].json), &text);
         else
             rc = pbr_params_from_form(&p, S(in[i].query), S(in[i].body ? in[i].body : ""), &text);
-        CHECK_INT(rc, in[i].text ? PBR_E_ARG : PBR_OK);
-        CHECK_STR(pbr_buf_cstr(&text), in[i].text ? in[i].text : "");
+        check_int(rc, in[i].text ? PBR_E_ARG : PBR_OK);
+        check_str(pbr_buf_cstr(&text), in[i].text ? in[i].text : "");
         pbr_buf_release(&text);
         pbr_params_release(&p);
     }
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
 }
 
 #define UP "backup-id=a&backup-time=1&backup-type=host&store=abc"
@@ -197,29 +197,29 @@ static void test_accepted_values_can_be_read(void **state)
 
     pbr_buf_init(&text, &env, 1000);
     pbr_params_init(&p, &env, route(PBR_API_BACKUP, "PUT", "/dynamic_index")->schema);
-    CHECK_INT(
+    check_int(
         pbr_params_from_json(
             &p, S("{\"offset-list\":[0,11,16],\"wid\":3,\"digest-list\":[\"" HEX "\"]}"), &text),
         PBR_OK);
-    CHECK_INT(pbr_params_int(&p, "wid", 0), 3);
-    CHECK_INT(pbr_params_get(&p, "offset-list")->nr, 3);
-    CHECK_INT(pbr_params_get(&p, "offset-list")->nums[2], 16);
-    CHECK_SPAN(pbr_params_get(&p, "digest-list")->strs[0], S(HEX));
-    CHECK(pbr_params_get(&p, "nothing") == NULL);
+    check_int(pbr_params_int(&p, "wid", 0), 3);
+    check_int(pbr_params_get(&p, "offset-list")->nr, 3);
+    check_int(pbr_params_get(&p, "offset-list")->nums[2], 16);
+    check_span(pbr_params_get(&p, "digest-list")->strs[0], S(HEX));
+    check(pbr_params_get(&p, "nothing") == NULL);
     json_t *j = pbr_params_to_json(&p);
-    CHECK_INT(json_integer_value(json_array_get(json_object_get(j, "offset-list"), 1)), 11);
+    check_int(json_integer_value(json_array_get(json_object_get(j, "offset-list"), 1)), 11);
     json_decref(j);
     pbr_params_release(&p);
 
     pbr_params_init(&p, &env, route(PBR_API_REST, "POST", "/access/ticket")->schema);
-    CHECK_INT(pbr_params_from_json(&p, S("{\"username\":\"root@pam\",\"http-only\":true}"), &text),
+    check_int(pbr_params_from_json(&p, S("{\"username\":\"root@pam\",\"http-only\":true}"), &text),
               PBR_OK);
-    CHECK(pbr_params_flag(&p, "http-only", false));
-    CHECK(!pbr_params_get(&p, "password")->set);
-    CHECK_INT(pbr_params_str(&p, "password").len, 0);
+    check(pbr_params_flag(&p, "http-only", false));
+    check(!pbr_params_get(&p, "password")->set);
+    check_int(pbr_params_str(&p, "password").len, 0);
     pbr_params_release(&p);
     pbr_buf_release(&text);
-    CHECK_INT(world.live_allocs, 0);
+    check_int(world.live_allocs, 0);
 }
 
 static void test_every_failing_allocation_is_survived(void **state)
@@ -235,10 +235,10 @@ static void test_every_failing_allocation_is_survived(void **state)
         const int rc =
             pbr_params_from_form(&p, S("wid=0&digest-list=" HEX "&offset-list=1"), S("x=1"), &text);
         const bool hit = world.alloc_fault.hit;
-        CHECK_INT(rc, hit ? PBR_E_NOMEM : PBR_E_ARG);
+        check_int(rc, hit ? PBR_E_NOMEM : PBR_E_ARG);
         pbr_params_release(&p);
         pbr_buf_release(&text);
-        CHECK_INT(world.live_allocs, 0);
+        check_int(world.live_allocs, 0);
         if (!hit)
             break;
     }
@@ -262,21 +262,21 @@ static void test_content_types_and_upgrade_words_are_compared_exactly(void **sta
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if (cases[i].form < 0) {
-            CHECK_FAIL(pbr_body_form(cases[i].type, &form, diag), PBR_E_ARG, "BKP-063");
+            check_fail(pbr_body_form(cases[i].type, &form, diag), PBR_E_ARG, "BKP-063");
             continue;
         }
-        CHECK_INT(pbr_body_form(cases[i].type, &form, NULL), PBR_OK);
-        CHECK_INT(form, cases[i].form);
+        check_int(pbr_body_form(cases[i].type, &form, NULL), PBR_OK);
+        check_int(form, cases[i].form);
     }
-    CHECK_INT(pbr_body_form("text/plain; a", &form, &d), PBR_E_ARG);
-    CHECK_STR(d.text, "unsupported content type Ok(\"text/plain; a\")");
+    check_int(pbr_body_form("text/plain; a", &form, &d), PBR_E_ARG);
+    check_str(d.text, "unsupported content type Ok(\"text/plain; a\")");
 
-    CHECK_INT(pbr_upgrade_check(PBR_API_BACKUP, "proxmox-backup-protocol-v1", NULL), PBR_OK);
-    CHECK_INT(pbr_upgrade_check(PBR_API_READER, "proxmox-backup-reader-protocol-v1", NULL), PBR_OK);
-    CHECK_FAIL(pbr_upgrade_check(PBR_API_BACKUP, NULL, diag), PBR_E_ARG, "BKP-034");
-    CHECK_FAIL(pbr_upgrade_check(PBR_API_BACKUP, "Proxmox-backup-protocol-v1", diag), PBR_E_ARG,
+    check_int(pbr_upgrade_check(PBR_API_BACKUP, "proxmox-backup-protocol-v1", NULL), PBR_OK);
+    check_int(pbr_upgrade_check(PBR_API_READER, "proxmox-backup-reader-protocol-v1", NULL), PBR_OK);
+    check_fail(pbr_upgrade_check(PBR_API_BACKUP, NULL, diag), PBR_E_ARG, "BKP-034");
+    check_fail(pbr_upgrade_check(PBR_API_BACKUP, "Proxmox-backup-protocol-v1", diag), PBR_E_ARG,
                "BKP-014");
-    CHECK_FAIL(pbr_upgrade_check(PBR_API_BACKUP, "proxmox-backup-reader-protocol-v1", diag),
+    check_fail(pbr_upgrade_check(PBR_API_BACKUP, "proxmox-backup-reader-protocol-v1", diag),
                PBR_E_ARG, "BKP-014");
 }
 

@@ -35,7 +35,7 @@ static inline struct pbr_reader *open_reader(const struct pbr_env *env, struct p
     s->payload_mem = (struct pbr_stream_mem){ .in = p->payload, .step = step };
     s->archive = pbr_stream_mem(&s->archive_mem);
     s->payload = pbr_stream_mem(&s->payload_mem);
-    CHECK_INT(pbr_reader_open_opts(env, &s->archive, p->split ? &s->payload : NULL, opts, &r, &diag), PBR_OK);
+    check_int(pbr_reader_open_opts(env, &s->archive, p->split ? &s->payload : NULL, opts, &r, &diag), PBR_OK);
     return r;
 }
 
@@ -69,11 +69,11 @@ static inline void unload_pair(struct pxar_pair *p)
 }
 
 /* Calls `check` for every golden archive, both forms, whose payload is kept; fails if there are too few. */
-static inline void for_golden(void (*check)(const char *path, const struct pxar_pair *p))
+static inline void for_golden(void (*check_entry)(const char *path, const struct pxar_pair *p))
 {
     glob_t found;
-    CHECK_INT(glob(GOLDEN "*.pxar", 0, NULL, &found), 0);
-    CHECK_INT(glob(GOLDEN "*.mpxar", GLOB_APPEND, NULL, &found), 0);
+    check_int(glob(GOLDEN "*.pxar", 0, NULL, &found), 0);
+    check_int(glob(GOLDEN "*.mpxar", GLOB_APPEND, NULL, &found), 0);
     size_t nr = 0;
     for (size_t i = 0; i < found.gl_pathc; i++) {
         char payload[512];
@@ -82,11 +82,11 @@ static inline void for_golden(void (*check)(const char *path, const struct pxar_
             continue; /* two are too large to be kept */
         nr++;
         struct pxar_pair p = load_pair(found.gl_pathv[i]);
-        check(found.gl_pathv[i], &p);
+        check_entry(found.gl_pathv[i], &p);
         unload_pair(&p);
     }
     globfree(&found);
-    CHECK(nr >= 80);
+    check(nr >= 80);
 }
 
 /* ---- transcoding ---- */
@@ -116,7 +116,7 @@ static inline int transcode_entry(struct pbr_reader *r, struct pbr_pxar_enc *enc
         const int rc = pbr_pxar_enc_file(enc, e->name, &e->meta, e->size, &pos, diag);
         if (rc < 0)
             return rc;
-        CHECK_U64(pos, e->name_pos);
+        check_u64(pos, e->name_pos);
         return copy_content(r, enc, diag);
     }
     case PBR_KIND_SYMLINK: return pbr_pxar_enc_symlink(enc, e->name, &e->meta, e->target, diag);

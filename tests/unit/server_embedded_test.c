@@ -55,7 +55,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 static void remove_store(const struct host *h)
 {
-    CHECK_INT(nftw(h->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    check_int(nftw(h->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static void start(struct host *h)
@@ -66,15 +66,15 @@ static void start(struct host *h)
     make_store(h);
     const struct pbr_server_store store = { "local", h->dir };
     const struct pbr_server_opts opts = { .stores = &store, .store_nr = 1, .no_auth = true };
-    CHECK_INT(pbr_server_new(&h->env, &opts, &h->server, &d), PBR_OK);
-    CHECK_INT(pthread_create(&h->thread, NULL, run, h), 0);
+    check_int(pbr_server_new(&h->env, &opts, &h->server, &d), PBR_OK);
+    check_int(pthread_create(&h->thread, NULL, run, h), 0);
 }
 
 static void stop(struct host *h)
 {
     pbr_server_stop(h->server);
-    CHECK_INT(pthread_join(h->thread, NULL), 0);
-    CHECK_INT(h->rc, PBR_OK);
+    check_int(pthread_join(h->thread, NULL), 0);
+    check_int(h->rc, PBR_OK);
     pbr_server_free(h->server);
     remove_store(h);
 }
@@ -82,8 +82,8 @@ static void stop(struct host *h)
 static int dial(struct host *h)
 {
     int fd[2];
-    CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
-    CHECK_INT(pbr_server_adopt(h->server, fd[1], false), PBR_OK);
+    check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    check_int(pbr_server_adopt(h->server, fd[1], false), PBR_OK);
     return fd[0];
 }
 
@@ -93,7 +93,7 @@ static bool talk(int fd, const char *request, const char *want)
     char got[8192];
     size_t len = 0;
 
-    CHECK_INT(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+    check_int(write(fd, request, strlen(request)), (ssize_t)strlen(request));
     while (len + 1 < sizeof(got)) {
         const ssize_t n = read(fd, got + len, sizeof(got) - 1 - len);
         if (n <= 0)
@@ -120,13 +120,13 @@ static void test_connections_handed_over_are_served_without_login(void **state)
     for (int i = 0; i < 4; i++)
         fd[i] = dial(&h);
     for (int i = 0; i < 4; i++)
-        CHECK(talk(fd[i], "GET /api2/json/admin/datastore/local/groups HTTP/1.1\r\n\r\n",
+        check(talk(fd[i], "GET /api2/json/admin/datastore/local/groups HTTP/1.1\r\n\r\n",
                    "{\"data\":[]}"));
-    CHECK(talk(fd[0], UPGRADE, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"));
-    CHECK(talk(fd[1], UPGRADE, "HTTP/1.1 400 "));
-    CHECK(talk(fd[1], "GET /api2/json/version HTTP/1.1\r\n\r\n", "\"version\""));
-    CHECK_INT(pbr_server_port(h.server), 0);
-    CHECK_STR(pbr_server_fingerprint(h.server), "");
+    check(talk(fd[0], UPGRADE, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n"));
+    check(talk(fd[1], UPGRADE, "HTTP/1.1 400 "));
+    check(talk(fd[1], "GET /api2/json/version HTTP/1.1\r\n\r\n", "\"version\""));
+    check_int(pbr_server_port(h.server), 0);
+    check_str(pbr_server_fingerprint(h.server), "");
     for (int i = 0; i < 4; i++)
         close(fd[i]);
     stop(&h);
@@ -141,18 +141,18 @@ static void test_stop_ends_open_sessions_and_removes_their_snapshots(void **stat
 
     start(&h);
     const int fd = dial(&h);
-    CHECK(talk(fd, UPGRADE, "101 Switching"));
+    check(talk(fd, UPGRADE, "101 Switching"));
     snprintf(path, sizeof(path), "%s/host/a/1970-01-01T00:00:01Z", h.dir);
-    CHECK_INT(stat(path, &st), 0);
+    check_int(stat(path, &st), 0);
     pbr_server_stop(h.server);
-    CHECK_INT(pthread_join(h.thread, NULL), 0);
-    CHECK_INT(stat(path, &st), -1);
+    check_int(pthread_join(h.thread, NULL), 0);
+    check_int(stat(path, &st), -1);
     while (read(fd, rest, sizeof(rest)) > 0)
         continue;
     close(fd);
-    CHECK_INT(pthread_create(&h.thread, NULL, run, &h), 0); /* it can run again */
+    check_int(pthread_create(&h.thread, NULL, run, &h), 0); /* it can run again */
     const int again = dial(&h);
-    CHECK(talk(again, UPGRADE, "101 Switching"));
+    check(talk(again, UPGRADE, "101 Switching"));
     close(again);
     stop(&h);
 }
@@ -166,10 +166,10 @@ static void test_connection_left_in_the_queue_is_closed_with_the_server(void **s
     make_store(&h);
     const struct pbr_server_store store = { "local", h.dir };
     const struct pbr_server_opts opts = { .stores = &store, .store_nr = 1, .no_auth = true };
-    CHECK_INT(pbr_server_new(&h.env, &opts, &h.server, NULL), PBR_OK);
+    check_int(pbr_server_new(&h.env, &opts, &h.server, NULL), PBR_OK);
     const int fd = dial(&h);
     pbr_server_free(h.server);
-    CHECK_INT(read(fd, &byte, 1), 0);
+    check_int(read(fd, &byte, 1), 0);
     close(fd);
     remove_store(&h);
 }
@@ -183,9 +183,9 @@ static void test_tls_needs_a_certificate(void **state)
     make_store(&h);
     const struct pbr_server_store store = { "local", h.dir };
     const struct pbr_server_opts opts = { .stores = &store, .store_nr = 1 };
-    CHECK_INT(pbr_server_new(&h.env, &opts, &h.server, NULL), PBR_OK);
-    CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
-    CHECK_INT(pbr_server_adopt(h.server, fd[0], true), PBR_E_ARG);
+    check_int(pbr_server_new(&h.env, &opts, &h.server, NULL), PBR_OK);
+    check_int(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    check_int(pbr_server_adopt(h.server, fd[0], true), PBR_E_ARG);
     close(fd[0]); /* still ours */
     close(fd[1]);
     pbr_server_free(h.server);
@@ -221,9 +221,9 @@ static void test_bad_options_are_refused(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct pbr_server *s = NULL;
         struct pbr_diag d = { 0 };
-        CHECK_INT(pbr_server_new(&h.env, &cases[i].opts, &s, &d), cases[i].rc);
-        CHECK(s == NULL);
-        CHECK(d.text[0] != '\0');
+        check_int(pbr_server_new(&h.env, &cases[i].opts, &s, &d), cases[i].rc);
+        check(s == NULL);
+        check(d.text[0] != '\0');
     }
     remove_store(&h);
 }
@@ -237,11 +237,11 @@ static void test_listener_has_a_port_and_a_fingerprint(void **state)
     const struct pbr_server_store store = { "local", h.dir };
     const struct pbr_server_opts opts = { .stores = &store, .store_nr = 1, .listen = true };
     struct pbr_server *other = NULL;
-    CHECK_INT(pbr_server_new(&h.env, &opts, &h.server, NULL), PBR_OK);
-    CHECK_INT(pbr_server_new(&h.env, &opts, &other, NULL), PBR_OK);
-    CHECK(pbr_server_port(h.server) != 0 && pbr_server_port(h.server) != pbr_server_port(other));
-    CHECK_INT(strlen(pbr_server_fingerprint(h.server)), 95);
-    CHECK(strcmp(pbr_server_fingerprint(h.server), pbr_server_fingerprint(other)) != 0);
+    check_int(pbr_server_new(&h.env, &opts, &h.server, NULL), PBR_OK);
+    check_int(pbr_server_new(&h.env, &opts, &other, NULL), PBR_OK);
+    check(pbr_server_port(h.server) != 0 && pbr_server_port(h.server) != pbr_server_port(other));
+    check_int(strlen(pbr_server_fingerprint(h.server)), 95);
+    check(strcmp(pbr_server_fingerprint(h.server), pbr_server_fingerprint(other)) != 0);
     pbr_server_free(other);
     pbr_server_free(h.server);
     remove_store(&h);

@@ -31,15 +31,15 @@ static void test_a_chunk_lies_under_its_digest_with_the_right_crc(void **state)
     fx_start(&f);
     struct fx_chunk c = fx_chunk(&f, 7, 1000);
     c.raw.ptr[8] ^= 0xff; /* the client's CRC is not looked at */
-    CHECK_OK(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, c.digest, c.size, &put, diag));
-    CHECK(!put.duplicate);
-    CHECK_U64(put.stored_size, c.raw.len);
-    CHECK(fx_exists(&f, chunk_rel(c.digest, rel)));
-    CHECK_OK(pbr_store_chunk_load(f.s, c.digest, &back, diag));
+    check_ok(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, c.digest, c.size, &put, diag));
+    check(!put.duplicate);
+    check_u64(put.stored_size, c.raw.len);
+    check(fx_exists(&f, chunk_rel(c.digest, rel)));
+    check_ok(pbr_store_chunk_load(f.s, c.digest, &back, diag));
     struct pbr_blob blob;
-    CHECK_OK(pbr_blob_parse(pbr_buf_span(&back), &blob, diag));
-    CHECK_OK(pbr_blob_check_crc(&blob, diag));
-    CHECK_SPAN(pbr_buf_span(&back), pbr_buf_span(&c.raw));
+    check_ok(pbr_blob_parse(pbr_buf_span(&back), &blob, diag));
+    check_ok(pbr_blob_check_crc(&blob, diag));
+    check_span(pbr_buf_span(&back), pbr_buf_span(&c.raw));
     pbr_buf_release(&back);
     fx_chunk_free(&c);
     fx_stop(&f);
@@ -54,27 +54,27 @@ static void test_unencrypted_uploads_are_checked(void **state)
     (void)state;
     fx_start(&f);
     struct fx_chunk c = fx_chunk(&f, 7, 1000);
-    CHECK_TEXT(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, other, c.size, &put, diag), PBR_E_INTEGRITY, "BLOB-059",
+    check_text(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, other, c.size, &put, diag), PBR_E_INTEGRITY, "BLOB-059",
                "detected chunk with wrong digest.");
-    CHECK_TEXT(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, c.digest, 999, &put, diag), PBR_E_INTEGRITY, "BLOB-061",
+    check_text(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, c.digest, 999, &put, diag), PBR_E_INTEGRITY, "BLOB-061",
                "detected chunk with wrong length (999 != 1000)");
-    CHECK_TEXT(pbr_store_chunk_put(f.s, garbage, sizeof(garbage), c.digest, 20, &put, diag), PBR_E_FORMAT, "BLOB-050",
+    check_text(pbr_store_chunk_put(f.s, garbage, sizeof(garbage), c.digest, 20, &put, diag), PBR_E_FORMAT, "BLOB-050",
                "unable to parse raw blob - wrong magic");
-    CHECK_TEXT(pbr_store_chunk_put(f.s, garbage, 11, c.digest, 20, &put, diag), PBR_E_TRUNCATED, "BLOB-050",
+    check_text(pbr_store_chunk_put(f.s, garbage, 11, c.digest, 20, &put, diag), PBR_E_TRUNCATED, "BLOB-050",
                "blob too small (11 bytes).");
     (void)encrypted(garbage, PBR_BLOB_ENC, 0);
-    CHECK_TEXT(pbr_store_chunk_put(f.s, garbage, 43, c.digest, 20, &put, diag), PBR_E_TRUNCATED, "BLOB-050",
+    check_text(pbr_store_chunk_put(f.s, garbage, 43, c.digest, 20, &put, diag), PBR_E_TRUNCATED, "BLOB-050",
                "encrypted blob too small (43 bytes).");
     fx_chunk_free(&c);
 
     char text[2000];
     memset(text, 'x', sizeof(text));
     fx_seal(&f, pbr_span(text, sizeof(text)), true, &c);
-    CHECK_TEXT(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len - 3, c.digest, c.size, &put, diag), PBR_E_FORMAT,
+    check_text(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len - 3, c.digest, c.size, &put, diag), PBR_E_FORMAT,
                "BLOB-054", "incomplete frame");
     c.raw.ptr[12] ^= 0xff;
-    CHECK_FAIL(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, c.digest, c.size, &put, diag), PBR_E_FORMAT, "BLOB-054");
-    CHECK(!fx_exists(&f, chunk_rel(c.digest, rel)));
+    check_fail(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, c.digest, c.size, &put, diag), PBR_E_FORMAT, "BLOB-054");
+    check(!fx_exists(&f, chunk_rel(c.digest, rel)));
     fx_chunk_free(&c);
     fx_stop(&f);
 }
@@ -90,7 +90,7 @@ static void test_a_compressed_chunk_may_not_blow_up(void **state)
     uint8_t *zeros = calloc(len, 1);
     assert_non_null(zeros);
     fx_seal(&f, pbr_span(zeros, len), true, &c);
-    CHECK_FAIL(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, c.digest, PBR_CHUNK_MAX, &put, diag), PBR_E_LIMIT,
+    check_fail(pbr_store_chunk_put(f.s, c.raw.ptr, c.raw.len, c.digest, PBR_CHUNK_MAX, &put, diag), PBR_E_LIMIT,
                "BLOB-060");
     free(zeros);
     fx_chunk_free(&c);
@@ -106,8 +106,8 @@ static void test_encrypted_uploads_are_taken_on_trust(void **state)
     (void)state;
     fx_start(&f);
     const size_t len = encrypted(raw, PBR_BLOB_ENC_ZSTD, 50);
-    CHECK_OK(pbr_store_chunk_put(f.s, raw, len, digest, 12345, &put, diag));
-    CHECK(!put.duplicate);
+    check_ok(pbr_store_chunk_put(f.s, raw, len, digest, 12345, &put, diag));
+    check(!put.duplicate);
     fx_stop(&f);
 }
 
@@ -119,13 +119,13 @@ static void check_pair(struct pbr_span old, struct pbr_span fresh, int want_rc, 
     struct pbr_buf back;
     const uint8_t digest[PBR_DIGEST_LEN] = { 0xab, 0xcd };
     fx_start(&f);
-    CHECK_OK(pbr_store_chunk_insert(f.s, old, digest, &put, diag));
-    CHECK_INT(pbr_store_chunk_insert(f.s, fresh, digest, &put, NULL), want_rc);
-    CHECK_OK(pbr_store_chunk_load(f.s, digest, &back, diag));
-    CHECK_SPAN(pbr_buf_span(&back), want_old ? old : fresh);
+    check_ok(pbr_store_chunk_insert(f.s, old, digest, &put, diag));
+    check_int(pbr_store_chunk_insert(f.s, fresh, digest, &put, NULL), want_rc);
+    check_ok(pbr_store_chunk_load(f.s, digest, &back, diag));
+    check_span(pbr_buf_span(&back), want_old ? old : fresh);
     if (want_rc == PBR_OK) {
-        CHECK_INT(put.duplicate, want_old);
-        CHECK_U64(put.stored_size, want_old ? old.len : fresh.len);
+        check_int(put.duplicate, want_old);
+        check_u64(put.stored_size, want_old ? old.len : fresh.len);
     }
     pbr_buf_release(&back);
     fx_stop(&f);
@@ -171,8 +171,8 @@ static void test_refused_duplicates_have_the_originals_texts(void **state)
     const uint8_t digest[PBR_DIGEST_LEN] = { 0xab };
     (void)state;
     fx_start(&f);
-    CHECK_OK(pbr_store_chunk_insert(f.s, pbr_span(raw, plain(raw, 'a', 50)), digest, &put, diag));
-    CHECK_TEXT(pbr_store_chunk_insert(f.s, pbr_span(raw, encrypted(raw, PBR_BLOB_ENC, 50)), digest, &put, diag),
+    check_ok(pbr_store_chunk_insert(f.s, pbr_span(raw, plain(raw, 'a', 50)), digest, &put, diag));
+    check_text(pbr_store_chunk_insert(f.s, pbr_span(raw, encrypted(raw, PBR_BLOB_ENC, 50)), digest, &put, diag),
                PBR_E_EXIST, "BLOB-090",
                "Overwriting unencrypted chunk 'ab00000000000000000000000000000000000000000000000000000000000000' on store "
                "'store' with encrypted chunk with same digest not allowed!");
@@ -188,21 +188,21 @@ static void test_inserting_sets_the_access_time(void **state)
     (void)state;
     fx_start(&f);
     struct fx_chunk c = fx_chunk(&f, 1, 100);
-    CHECK_OK(pbr_store_chunk_insert(f.s, pbr_buf_span(&c.raw), c.digest, &put, diag));
-    CHECK_INT(stat(fx_path(&f, chunk_rel(c.digest, rel), path), &st), 0);
-    CHECK_INT(st.st_atim.tv_sec, FX_TIME);
-    CHECK_INT(st.st_mode & 07777, 0644);
+    check_ok(pbr_store_chunk_insert(f.s, pbr_buf_span(&c.raw), c.digest, &put, diag));
+    check_int(stat(fx_path(&f, chunk_rel(c.digest, rel), path), &st), 0);
+    check_int(st.st_atim.tv_sec, FX_TIME);
+    check_int(st.st_mode & 07777, 0644);
     const struct timespec written = st.st_mtim;
     f.now_s += 1000;
-    CHECK_OK(pbr_store_chunk_insert(f.s, pbr_buf_span(&c.raw), c.digest, &put, diag));
-    CHECK(put.duplicate);
-    CHECK_INT(stat(path, &st), 0);
-    CHECK_INT(st.st_atim.tv_sec, FX_TIME + 1000);
-    CHECK_INT(st.st_mtim.tv_sec, written.tv_sec);
+    check_ok(pbr_store_chunk_insert(f.s, pbr_buf_span(&c.raw), c.digest, &put, diag));
+    check(put.duplicate);
+    check_int(stat(path, &st), 0);
+    check_int(st.st_atim.tv_sec, FX_TIME + 1000);
+    check_int(st.st_mtim.tv_sec, written.tv_sec);
     f.now_s += 1000;
-    CHECK_OK(pbr_store_chunk_touch(f.s, c.digest));
-    CHECK_INT(stat(path, &st), 0);
-    CHECK_INT(st.st_atim.tv_sec, FX_TIME + 2000);
+    check_ok(pbr_store_chunk_touch(f.s, c.digest));
+    check_int(stat(path, &st), 0);
+    check_int(st.st_atim.tv_sec, FX_TIME + 2000);
     fx_chunk_free(&c);
     fx_stop(&f);
 }
@@ -218,10 +218,10 @@ static void test_a_missing_chunk_is_named(void **state)
     fx_start(&f);
     (void)snprintf(text, sizeof(text), "reading file \"%s/%s\" failed: No such file or directory (os error 2)", f.root,
                    chunk_rel(digest, rel));
-    CHECK_TEXT(pbr_store_chunk_open(f.s, digest, &fd, &size, diag), PBR_E_NOENT, "RDR-033", text);
-    CHECK_INT(pbr_store_chunk_stat(f.s, digest, &size), PBR_E_NOENT);
-    CHECK_INT(pbr_store_chunk_touch(f.s, digest), PBR_E_NOENT);
-    CHECK_INT(fd, -1);
+    check_text(pbr_store_chunk_open(f.s, digest, &fd, &size, diag), PBR_E_NOENT, "RDR-033", text);
+    check_int(pbr_store_chunk_stat(f.s, digest, &size), PBR_E_NOENT);
+    check_int(pbr_store_chunk_touch(f.s, digest), PBR_E_NOENT);
+    check_int(fd, -1);
     fx_stop(&f);
 }
 
@@ -235,11 +235,11 @@ static void test_a_link_in_place_of_a_chunk_is_not_followed(void **state)
     (void)state;
     fx_start(&f);
     fx_mkdir(&f, ".chunks/0000");
-    CHECK_INT(symlink("/etc/passwd", fx_path(&f, chunk_rel(digest, rel), path)), 0);
-    CHECK_INT(pbr_store_chunk_open(f.s, digest, &fd, &size, NULL), PBR_E_IO);
-    CHECK_INT(unlink(path), 0);
-    CHECK_INT(mkfifo(path, 0600), 0); /* nor does a FIFO hang */
-    CHECK_INT(pbr_store_chunk_open(f.s, digest, &fd, &size, NULL), PBR_E_IO);
+    check_int(symlink("/etc/passwd", fx_path(&f, chunk_rel(digest, rel), path)), 0);
+    check_int(pbr_store_chunk_open(f.s, digest, &fd, &size, NULL), PBR_E_IO);
+    check_int(unlink(path), 0);
+    check_int(mkfifo(path, 0600), 0); /* nor does a FIFO hang */
+    check_int(pbr_store_chunk_open(f.s, digest, &fd, &size, NULL), PBR_E_IO);
     fx_stop(&f);
 }
 
@@ -252,11 +252,11 @@ static void test_bad_chunks_get_the_next_free_number(void **state)
     fx_start(&f);
     struct fx_chunk c = fx_chunk(&f, 1, 100);
     for (int i = 0; i < 12; i++) {
-        CHECK_OK(pbr_store_chunk_insert(f.s, pbr_buf_span(&c.raw), c.digest, &put, diag));
-        CHECK_OK(pbr_store_chunk_mark_bad(f.s, c.digest, diag));
-        CHECK(!fx_exists(&f, chunk_rel(c.digest, rel)));
+        check_ok(pbr_store_chunk_insert(f.s, pbr_buf_span(&c.raw), c.digest, &put, diag));
+        check_ok(pbr_store_chunk_mark_bad(f.s, c.digest, diag));
+        check(!fx_exists(&f, chunk_rel(c.digest, rel)));
         (void)snprintf(bad, sizeof(bad), "%s.%d.bad", rel, i < 9 ? i : 9); /* 9 is overwritten */
-        CHECK(fx_exists(&f, bad));
+        check(fx_exists(&f, bad));
     }
     fx_chunk_free(&c);
     fx_stop(&f);

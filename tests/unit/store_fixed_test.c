@@ -18,7 +18,7 @@ struct session {
 static void start(struct session *s)
 {
     fx_start(&s->f);
-    CHECK_OK(fx_begin(&s->f, "a", FX_TIME, &s->b, diag));
+    check_ok(fx_begin(&s->f, "a", FX_TIME, &s->b, diag));
     uint8_t *zeros = calloc(CS, 1);
     assert_non_null(zeros);
     fx_seal(&s->f, pbr_span(zeros, CS), true, &s->zero);
@@ -45,8 +45,8 @@ static int create(struct session *s, uint64_t size, const char *reuse, struct pb
 
 static void upload_both(struct session *s)
 {
-    CHECK_OK(fx_upload(s->b, FIXED, s->wid, &s->zero, NULL, diag));
-    CHECK_OK(fx_upload(s->b, FIXED, s->wid, &s->hello, NULL, diag));
+    check_ok(fx_upload(s->b, FIXED, s->wid, &s->zero, NULL, diag));
+    check_ok(fx_upload(s->b, FIXED, s->wid, &s->hello, NULL, diag));
 }
 
 static int append(struct session *s, const struct fx_chunk *c, uint64_t off, struct pbr_diag *diag)
@@ -63,11 +63,11 @@ static void check_index(struct session *s, uint64_t size)
 {
     const struct pbr_span file = fx_read(&s->f, "host/a/2023-11-14T22:13:20Z/d.img.fidx");
     struct pbr_index ix;
-    CHECK_OK(pbr_index_parse(file, true, &ix, diag));
-    CHECK_INT(ix.kind, PBR_INDEX_FIXED);
-    CHECK_U64(ix.size, size);
-    CHECK_U64(ix.chunk_size, CS);
-    CHECK(memcmp(pbr_index_digest(&ix, 0), s->zero.digest, PBR_DIGEST_LEN) == 0);
+    check_ok(pbr_index_parse(file, true, &ix, diag));
+    check_int(ix.kind, PBR_INDEX_FIXED);
+    check_u64(ix.size, size);
+    check_u64(ix.chunk_size, CS);
+    check(memcmp(pbr_index_digest(&ix, 0), s->zero.digest, PBR_DIGEST_LEN) == 0);
     test_unload(file);
 }
 
@@ -76,12 +76,12 @@ static void test_the_worked_example_is_accepted_in_any_order(void **state)
     struct session s;
     (void)state;
     start(&s);
-    CHECK_OK(create(&s, CS + 11, NULL, diag));
-    CHECK(fx_exists(&s.f, "host/a/2023-11-14T22:13:20Z/d.img.tmp_fidx"));
+    check_ok(create(&s, CS + 11, NULL, diag));
+    check(fx_exists(&s.f, "host/a/2023-11-14T22:13:20Z/d.img.tmp_fidx"));
     upload_both(&s);
-    CHECK_OK(append(&s, &s.hello, CS, diag));
-    CHECK_OK(append(&s, &s.zero, 0, diag));
-    CHECK_OK(close_index(&s, 2, CS + 11, csum_of_zero_and_hello, diag));
+    check_ok(append(&s, &s.hello, CS, diag));
+    check_ok(append(&s, &s.zero, 0, diag));
+    check_ok(close_index(&s, 2, CS + 11, csum_of_zero_and_hello, diag));
     check_index(&s, CS + 11);
     stop(&s);
 }
@@ -91,15 +91,15 @@ static void test_a_growing_index_takes_the_highest_end(void **state)
     struct session s;
     (void)state;
     start(&s);
-    CHECK_OK(create(&s, 0, NULL, diag));
+    check_ok(create(&s, 0, NULL, diag));
     upload_both(&s);
-    CHECK_OK(append(&s, &s.zero, 0, diag));
-    CHECK_OK(append(&s, &s.hello, CS, diag));
-    CHECK_TEXT(append(&s, &s.zero, 2 * CS, diag), PBR_E_PROTO, "BKP-156",
+    check_ok(append(&s, &s.zero, 0, diag));
+    check_ok(append(&s, &s.hello, CS, diag));
+    check_text(append(&s, &s.zero, 2 * CS, diag), PBR_E_PROTO, "BKP-156",
                "refusing to resize from 4194315 to 12582912"); /* an end off the grid freezes the size */
-    CHECK_TEXT(close_index(&s, 2, CS + 12, csum_of_zero_and_hello, diag), PBR_E_PROTO, "BKP-162",
+    check_text(close_index(&s, 2, CS + 12, csum_of_zero_and_hello, diag), PBR_E_PROTO, "BKP-162",
                "fixed writer 'd.img.fidx' close failed - unexpected size (4194316 != 4194315)");
-    CHECK_OK(close_index(&s, 2, CS + 11, csum_of_zero_and_hello, diag));
+    check_ok(close_index(&s, 2, CS + 11, csum_of_zero_and_hello, diag));
     check_index(&s, CS + 11);
     stop(&s);
 }
@@ -109,14 +109,14 @@ static void test_a_growing_index_without_chunks_cannot_be_closed(void **state)
     struct session s;
     (void)state;
     start(&s);
-    CHECK_OK(create(&s, 0, NULL, diag));
-    CHECK_OK(fx_upload(s.b, FIXED, s.wid, &s.zero, NULL, diag));
-    CHECK_TEXT(close_index(&s, 0, 0, zero_csum, diag), PBR_E_STATE, "BKP-165",
+    check_ok(create(&s, 0, NULL, diag));
+    check_ok(fx_upload(s.b, FIXED, s.wid, &s.zero, NULL, diag));
+    check_text(close_index(&s, 0, 0, zero_csum, diag), PBR_E_STATE, "BKP-165",
                "fidx file must have at least one chunk");
-    CHECK_TEXT(append(&s, &s.zero, 0, diag), PBR_E_STATE, "BKP-165", "cannot write to closed index file.");
-    CHECK_TEXT(close_index(&s, 0, 0, zero_csum, diag), PBR_E_STATE, "BKP-165",
+    check_text(append(&s, &s.zero, 0, diag), PBR_E_STATE, "BKP-165", "cannot write to closed index file.");
+    check_text(close_index(&s, 0, 0, zero_csum, diag), PBR_E_STATE, "BKP-165",
                "cannot close already closed index file.");
-    CHECK_FAIL(pbr_store_backup_finish(s.b, diag), PBR_E_STATE, "BKP-181");
+    check_fail(pbr_store_backup_finish(s.b, diag), PBR_E_STATE, "BKP-181");
     stop(&s);
 }
 
@@ -125,16 +125,16 @@ static void test_refused_appends_have_the_originals_texts(void **state)
     struct session s;
     (void)state;
     start(&s);
-    CHECK_INT(create(&s, UINT64_MAX, NULL, NULL), PBR_E_LIMIT); /* no index of that size is even begun */
-    CHECK_OK(create(&s, 2 * CS + 11, NULL, diag));
+    check_int(create(&s, UINT64_MAX, NULL, NULL), PBR_E_LIMIT); /* no index of that size is even begun */
+    check_ok(create(&s, 2 * CS + 11, NULL, diag));
     upload_both(&s);
-    CHECK_TEXT(append(&s, &s.zero, 2 * CS, diag), PBR_E_PROTO, "BKP-156",
+    check_text(append(&s, &s.zero, 2 * CS, diag), PBR_E_PROTO, "BKP-156",
                "refusing to resize from 8388619 to 12582912");
-    CHECK_TEXT(append(&s, &s.hello, CS, diag), PBR_E_PROTO, "BKP-156", "chunk with unexpected length (11 != 4194304");
-    CHECK_TEXT(append(&s, &s.zero, 4096, diag), PBR_E_PROTO, "BKP-156", "got unaligned chunk (pos = 4096)");
-    CHECK_TEXT(append(&s, &s.zero, UINT64_MAX - 100, diag), PBR_E_PROTO, "BKP-156",
+    check_text(append(&s, &s.hello, CS, diag), PBR_E_PROTO, "BKP-156", "chunk with unexpected length (11 != 4194304");
+    check_text(append(&s, &s.zero, 4096, diag), PBR_E_PROTO, "BKP-156", "got unaligned chunk (pos = 4096)");
+    check_text(append(&s, &s.zero, UINT64_MAX - 100, diag), PBR_E_PROTO, "BKP-156",
                "got chunk with small offset (4194203 < 4194304");
-    CHECK_OK(append(&s, &s.hello, 2 * CS, diag));
+    check_ok(append(&s, &s.hello, 2 * CS, diag));
     stop(&s);
 }
 
@@ -143,16 +143,16 @@ static void test_only_one_short_chunk_may_be_uploaded(void **state)
     struct session s;
     (void)state;
     start(&s);
-    CHECK_OK(create(&s, CS + 11, NULL, diag));
+    check_ok(create(&s, CS + 11, NULL, diag));
     upload_both(&s);
-    CHECK_TEXT(fx_upload(s.b, FIXED, s.wid, &s.hello, NULL, diag), PBR_E_PROTO, "BKP-119",
+    check_text(fx_upload(s.b, FIXED, s.wid, &s.hello, NULL, diag), PBR_E_PROTO, "BKP-119",
                "fixed writer '1' - detected multiple end chunks (chunk size too small)");
     uint8_t *big = calloc(CS + 1, 1);
     assert_non_null(big);
     struct fx_chunk c;
     fx_seal(&s.f, pbr_span(big, CS + 1), true, &c);
     free(big);
-    CHECK_TEXT(fx_upload(s.b, FIXED, s.wid, &c, NULL, diag), PBR_E_PROTO, "BKP-119",
+    check_text(fx_upload(s.b, FIXED, s.wid, &c, NULL, diag), PBR_E_PROTO, "BKP-119",
                "fixed writer 'd.img.fidx' - got large chunk (4194305 > 4194304");
     fx_chunk_free(&c);
     stop(&s);
@@ -163,19 +163,19 @@ static void test_close_compares_counts_size_and_checksum(void **state)
     struct session s;
     (void)state;
     start(&s);
-    CHECK_OK(create(&s, CS + 11, NULL, diag));
+    check_ok(create(&s, CS + 11, NULL, diag));
     upload_both(&s);
-    CHECK_OK(append(&s, &s.zero, 0, diag));
-    CHECK_TEXT(close_index(&s, 2, CS + 11, zero_csum, diag), PBR_E_PROTO, "BKP-161",
+    check_ok(append(&s, &s.zero, 0, diag));
+    check_text(close_index(&s, 2, CS + 11, zero_csum, diag), PBR_E_PROTO, "BKP-161",
                "fixed writer 'd.img.fidx' close failed - received wrong number of chunk (1 != 2)");
-    CHECK_TEXT(close_index(&s, 1, CS + 11, zero_csum, diag), PBR_E_PROTO, "BKP-162",
+    check_text(close_index(&s, 1, CS + 11, zero_csum, diag), PBR_E_PROTO, "BKP-162",
                "fixed writer 'd.img.fidx' close failed - unexpected chunk count (2 != 1)");
-    CHECK_OK(append(&s, &s.zero, 0, diag)); /* the same entry again: counts twice */
-    CHECK_TEXT(close_index(&s, 2, CS, zero_csum, diag), PBR_E_PROTO, "BKP-162",
+    check_ok(append(&s, &s.zero, 0, diag)); /* the same entry again: counts twice */
+    check_text(close_index(&s, 2, CS, zero_csum, diag), PBR_E_PROTO, "BKP-162",
                "fixed writer 'd.img.fidx' close failed - unexpected file size (4194315 != 4194304)");
-    CHECK_TEXT(close_index(&s, 2, CS + 11, zero_csum, diag), PBR_E_INTEGRITY, "BKP-164",
+    check_text(close_index(&s, 2, CS + 11, zero_csum, diag), PBR_E_INTEGRITY, "BKP-164",
                "fixed writer 'd.img.fidx' close failed - got unexpected checksum");
-    CHECK_TEXT(append(&s, &s.zero, 0, diag), PBR_E_STATE, "BKP-136",
+    check_text(append(&s, &s.zero, 0, diag), PBR_E_STATE, "BKP-136",
                "fixed writer 'd.img.fidx' append chunk failed - already closed");
     stop(&s);
 }
@@ -185,15 +185,15 @@ static void next_generation(struct session *s)
 {
     const struct pbr_snapshot snap = fx_snap("a", FX_TIME);
     struct fx_file file = { .name = "d.img.fidx", .size = CS + 11 };
-    CHECK_OK(create(s, CS + 11, NULL, diag));
+    check_ok(create(s, CS + 11, NULL, diag));
     upload_both(s);
-    CHECK_OK(append(s, &s->zero, 0, diag));
-    CHECK_OK(append(s, &s->hello, CS, diag));
-    CHECK_OK(close_index(s, 2, CS + 11, csum_of_zero_and_hello, diag));
-    CHECK_OK(fx_manifest(&s->f, s->b, &snap, &file, 1, diag));
-    CHECK_OK(pbr_store_backup_finish(s->b, diag));
+    check_ok(append(s, &s->zero, 0, diag));
+    check_ok(append(s, &s->hello, CS, diag));
+    check_ok(close_index(s, 2, CS + 11, csum_of_zero_and_hello, diag));
+    check_ok(fx_manifest(&s->f, s->b, &snap, &file, 1, diag));
+    check_ok(pbr_store_backup_finish(s->b, diag));
     pbr_store_backup_end(s->b);
-    CHECK_OK(fx_begin(&s->f, "a", FX_TIME + 1, &s->b, diag));
+    check_ok(fx_begin(&s->f, "a", FX_TIME + 1, &s->b, diag));
 }
 
 static void test_an_incremental_index_starts_from_the_previous_one(void **state)
@@ -204,20 +204,20 @@ static void test_an_incremental_index_starts_from_the_previous_one(void **state)
     (void)state;
     start(&s);
     next_generation(&s);
-    CHECK_OK(create(&s, CS + 11, csum_of_zero_and_hello, diag));
-    CHECK_FAIL(append(&s, &s.zero, 0, diag), PBR_E_NOENT, "BKP-132"); /* reuse registers nothing */
-    CHECK_OK(close_index(&s, 0, 0, csum_of_zero_and_hello, diag));    /* size is not looked at */
+    check_ok(create(&s, CS + 11, csum_of_zero_and_hello, diag));
+    check_fail(append(&s, &s.zero, 0, diag), PBR_E_NOENT, "BKP-132"); /* reuse registers nothing */
+    check_ok(close_index(&s, 0, 0, csum_of_zero_and_hello, diag));    /* size is not looked at */
     const struct pbr_span file = fx_read(&s.f, "host/a/2023-11-14T22:13:21Z/d.img.fidx");
     struct pbr_index ix;
-    CHECK_OK(pbr_index_parse(file, true, &ix, diag));
-    CHECK_U64(ix.size, CS + 11);
-    CHECK(memcmp(pbr_index_digest(&ix, 1), s.hello.digest, PBR_DIGEST_LEN) == 0);
+    check_ok(pbr_index_parse(file, true, &ix, diag));
+    check_u64(ix.size, CS + 11);
+    check(memcmp(pbr_index_digest(&ix, 1), s.hello.digest, PBR_DIGEST_LEN) == 0);
     test_unload(file);
-    CHECK_OK(create(&s, CS + 11, csum_of_zero_and_hello, diag));
-    CHECK_OK(pbr_store_backup_previous(s.b, "d.img.fidx", &fd, &size, diag));
+    check_ok(create(&s, CS + 11, csum_of_zero_and_hello, diag));
+    check_ok(pbr_store_backup_previous(s.b, "d.img.fidx", &fd, &size, diag));
     close(fd);
-    CHECK_OK(append(&s, &s.hello, CS, diag));
-    CHECK_OK(close_index(&s, 1, 4711, csum_of_zero_and_hello, diag));
+    check_ok(append(&s, &s.hello, CS, diag));
+    check_ok(close_index(&s, 1, 4711, csum_of_zero_and_hello, diag));
     stop(&s);
 }
 
@@ -227,25 +227,25 @@ static void test_reuse_is_refused_with_the_originals_texts(void **state)
     struct pbr_diag d = { 0 };
     (void)state;
     start(&s);
-    CHECK_TEXT(create(&s, 0, zero_csum, diag), PBR_E_ARG, "BKP-151", "size is required for incremental backups");
-    CHECK_TEXT(create(&s, CS, zero_csum, diag), PBR_E_STATE, "BKP-151",
+    check_text(create(&s, 0, zero_csum, diag), PBR_E_ARG, "BKP-151", "size is required for incremental backups");
+    check_text(create(&s, CS, zero_csum, diag), PBR_E_STATE, "BKP-151",
                "cannot reuse index - no valid previous backup exists");
     next_generation(&s);
     const struct pbr_store_index_opts other = {
         .kind = FIXED, .name = "e.img.fidx", .has_size = true, .size = CS, .reuse_csum = zero_csum
     };
-    CHECK_TEXT(pbr_store_backup_create(s.b, &other, &s.wid, diag), PBR_E_NOENT, "BKP-151",
+    check_text(pbr_store_backup_create(s.b, &other, &s.wid, diag), PBR_E_NOENT, "BKP-151",
                "cannot reuse index - no previous backup exists for archive");
-    CHECK_INT(create(&s, CS + 11, zero_csum, &d), PBR_E_INTEGRITY);
+    check_int(create(&s, CS + 11, zero_csum, &d), PBR_E_INTEGRITY);
     char text[512];
     (void)snprintf(text, sizeof(text), "expected csum (%s) doesn't match last backup's (%s), cannot do incremental "
                    "backup", zero_csum, csum_of_zero_and_hello);
-    CHECK_STR(d.text, text);
+    check_str(d.text, text);
     char upper[65];
     for (size_t i = 0; i < 65; i++)
         upper[i] = (char)(csum_of_zero_and_hello[i] >= 'a' ? csum_of_zero_and_hello[i] - 32 : csum_of_zero_and_hello[i]);
-    CHECK_FAIL(create(&s, CS + 11, upper, diag), PBR_E_INTEGRITY, "BKP-151"); /* compared as text */
-    CHECK_TEXT(create(&s, 3 * CS, csum_of_zero_and_hello, diag), PBR_E_STATE, "BKP-151",
+    check_fail(create(&s, CS + 11, upper, diag), PBR_E_INTEGRITY, "BKP-151"); /* compared as text */
+    check_text(create(&s, 3 * CS, csum_of_zero_and_hello, diag), PBR_E_STATE, "BKP-151",
                "cannot reuse index - index sizes not equal (3 != 2)");
     stop(&s);
 }

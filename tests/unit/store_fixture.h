@@ -336,7 +336,7 @@ static inline void fx_backup_ok(struct fx *f, const char *id, int64_t time_s, co
 }
 
 /* A call that must fail with this code, rule and exact text. */
-#define CHECK_TEXT(call, want_code, want_rule, want_text)                                          \
+#define check_text(call, want_code, want_rule, want_text)                                          \
     do {                                                                                           \
         struct pbr_diag check_diag = { 0 };                                                        \
         struct pbr_diag *const diag = &check_diag;                                                 \
@@ -346,7 +346,7 @@ static inline void fx_backup_ok(struct fx *f, const char *id, int64_t time_s, co
         assert_string_equal(check_diag.rule, (want_rule));                                         \
     } while (0)
 
-#define CHECK_OK(call)                                                                             \
+#define check_ok(call)                                                                             \
     do {                                                                                           \
         struct pbr_diag check_diag = { 0 };                                                        \
         struct pbr_diag *const diag = &check_diag;                                                 \

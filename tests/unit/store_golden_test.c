@@ -28,13 +28,13 @@ static const char *text_of(const json_t *o, const char *key)
 
 static void check_files(const struct pbr_store_snapshot *got, const json_t *want)
 {
-    CHECK_INT(got->file_nr, json_array_size(want));
+    check_int(got->file_nr, json_array_size(want));
     for (size_t i = 0; i < got->file_nr; i++) {
         const json_t *f = json_array_get(want, i);
-        CHECK_STR(got->files[i].name, text_of(f, "filename"));
-        CHECK(got->files[i].has_info);
-        CHECK_STR(pbr_crypt_mode_name(got->files[i].crypt_mode), text_of(f, "crypt-mode"));
-        CHECK_U64(got->files[i].size, (uint64_t)json_integer_value(json_object_get(f, "size")));
+        check_str(got->files[i].name, text_of(f, "filename"));
+        check(got->files[i].has_info);
+        check_str(pbr_crypt_mode_name(got->files[i].crypt_mode), text_of(f, "crypt-mode"));
+        check_u64(got->files[i].size, (uint64_t)json_integer_value(json_object_get(f, "size")));
     }
 }
 
@@ -57,19 +57,19 @@ static void test_snapshots_are_listed_as_the_original_lists_them(void **state)
     if (!fx_golden(&f))
         SKIP("no tar with zstd");
     json_t *want = client_output("list.txt");
-    CHECK_OK(pbr_store_list_snapshots(f.s, "", NULL, NULL, &l, diag));
-    CHECK_INT(l.nr, json_array_size(want));
+    check_ok(pbr_store_list_snapshots(f.s, "", NULL, NULL, &l, diag));
+    check_int(l.nr, json_array_size(want));
     for (size_t i = 0; i < json_array_size(want); i++) {
         const json_t *w = json_array_get(want, i);
         const struct pbr_store_snapshot *got = find(&l, w);
         check_files(got, json_object_get(w, "files"));
-        CHECK_U64(got->size, (uint64_t)json_integer_value(json_object_get(w, "size")));
-        CHECK_STR(got->owner, text_of(w, "owner"));
-        CHECK(got->finished && got->has_manifest && !got->is_protected && !got->notes);
+        check_u64(got->size, (uint64_t)json_integer_value(json_object_get(w, "size")));
+        check_str(got->owner, text_of(w, "owner"));
+        check(got->finished && got->has_manifest && !got->is_protected && !got->notes);
         if (text_of(w, "fingerprint"))
-            CHECK_STR(got->fingerprint, text_of(w, "fingerprint"));
+            check_str(got->fingerprint, text_of(w, "fingerprint"));
         else
-            CHECK(got->fingerprint == NULL);
+            check(got->fingerprint == NULL);
     }
     json_decref(want);
     pbr_store_snapshots_release(&l);
@@ -84,18 +84,18 @@ static void test_groups_are_listed_as_the_original_lists_them(void **state)
     if (!fx_golden(&f))
         SKIP("no tar with zstd");
     json_t *want = client_output("list-groups.txt");
-    CHECK_OK(pbr_store_list_groups(f.s, "", &l, diag));
-    CHECK_INT(l.nr, json_array_size(want));
+    check_ok(pbr_store_list_groups(f.s, "", &l, diag));
+    check_int(l.nr, json_array_size(want));
     for (size_t i = 0; i < json_array_size(want); i++) {
         const json_t *w = json_array_get(want, i);
         const struct pbr_store_group *got = NULL;
         for (size_t k = 0; k < l.nr; k++)
             got = strcmp(l.items[k].id.id, text_of(w, "backup-id")) == 0 ? &l.items[k] : got;
         assert_non_null(got);
-        CHECK_U64(got->backup_nr, (uint64_t)json_integer_value(json_object_get(w, "backup-count")));
-        CHECK_INT(got->last_backup_s, json_integer_value(json_object_get(w, "last-backup")));
-        CHECK_STR(got->owner, text_of(w, "owner"));
-        CHECK_INT(got->file_nr, json_array_size(json_object_get(w, "files")));
+        check_u64(got->backup_nr, (uint64_t)json_integer_value(json_object_get(w, "backup-count")));
+        check_int(got->last_backup_s, json_integer_value(json_object_get(w, "last-backup")));
+        check_str(got->owner, text_of(w, "owner"));
+        check_int(got->file_nr, json_array_size(json_object_get(w, "files")));
     }
     json_decref(want);
     pbr_store_groups_release(&l);
@@ -111,8 +111,8 @@ static void test_files_of_one_snapshot_are_listed_as_the_original_lists_them(voi
     if (!fx_golden(&f))
         SKIP("no tar with zstd");
     json_t *want = client_output("files.txt");
-    CHECK_OK(pbr_store_list_files(f.s, "", &snap, &l, diag));
-    CHECK_INT(l.nr, 1);
+    check_ok(pbr_store_list_files(f.s, "", &snap, &l, diag));
+    check_int(l.nr, 1);
     check_files(&l.items[0], want);
     json_decref(want);
     pbr_store_snapshots_release(&l);
@@ -129,14 +129,14 @@ static void test_prune_selects_as_the_original_does(void **state)
     if (!fx_golden(&f))
         SKIP("no tar with zstd");
     json_t *want = client_output("prune-dry.txt");
-    CHECK_OK(pbr_store_prune(f.s, "", &g, &keep, true, &r, diag));
-    CHECK_INT(r.nr, json_array_size(want));
+    check_ok(pbr_store_prune(f.s, "", &g, &keep, true, &r, diag));
+    check_int(r.nr, json_array_size(want));
     for (size_t i = 0; i < r.nr; i++) {
         const json_t *w = json_array_get(want, i);
-        CHECK_INT(r.items[i].time_s, json_integer_value(json_object_get(w, "backup-time")));
-        CHECK_INT(pbr_prune_keeps(r.items[i].mark), json_is_true(json_object_get(w, "keep")));
+        check_int(r.items[i].time_s, json_integer_value(json_object_get(w, "backup-time")));
+        check_int(pbr_prune_keeps(r.items[i].mark), json_is_true(json_object_get(w, "keep")));
     }
-    CHECK_INT(r.removed, 0);
+    check_int(r.removed, 0);
     pbr_free(&f.env, r.items);
     json_decref(want);
     fx_stop(&f);
@@ -150,21 +150,21 @@ static void test_everything_in_it_verifies(void **state)
     (void)state;
     if (!fx_golden(&f))
         SKIP("no tar with zstd");
-    CHECK_OK(pbr_store_verify(f.s, NULL, &r, diag));
+    check_ok(pbr_store_verify(f.s, NULL, &r, diag));
     for (size_t i = 0; i < r.nr; i++) {
         for (size_t k = 0; k < r.items[i].problem_nr; k++)
             print_error("%s: %s\n", r.items[i].problems[k].file, r.items[i].problems[k].text);
     }
-    CHECK_U64(r.failed_snapshots, 0);
-    CHECK_INT(r.nr, 12);
-    CHECK_U64(r.skipped_snapshots, 0);
-    CHECK_U64(r.missing_chunks, 0);
-    CHECK_U64(r.blobs, 3);
-    CHECK_OK(pbr_store_figures(f.s, &fig, diag));
-    CHECK_U64(fig.snapshots, 12);
-    CHECK_U64(fig.groups, 7);
-    CHECK_U64(fig.indexes, r.indexes);
-    CHECK(r.chunks <= fig.chunks && r.chunks > 0);
+    check_u64(r.failed_snapshots, 0);
+    check_int(r.nr, 12);
+    check_u64(r.skipped_snapshots, 0);
+    check_u64(r.missing_chunks, 0);
+    check_u64(r.blobs, 3);
+    check_ok(pbr_store_figures(f.s, &fig, diag));
+    check_u64(fig.snapshots, 12);
+    check_u64(fig.groups, 7);
+    check_u64(fig.indexes, r.indexes);
+    check(r.chunks <= fig.chunks && r.chunks > 0);
     pbr_verify_report_release(&r);
     fx_stop(&f);
 }
@@ -179,7 +179,7 @@ static void test_every_flipped_byte_of_a_chunk_is_found(void **state)
     (void)state;
     if (!fx_golden(&f))
         SKIP("no tar with zstd");
-    CHECK_OK(pbr_store_load_index(f.s, "", &snap, "root.ppxar.didx", &ix, diag));
+    check_ok(pbr_store_load_index(f.s, "", &snap, "root.ppxar.didx", &ix, diag));
     pbr_format_hex(pbr_index_digest(&ix.ix, 0), PBR_DIGEST_LEN, hex);
     pbr_store_index_release(&ix);
     (void)snprintf(rel, sizeof(rel), ".chunks/%.4s/%s", hex, hex);
@@ -193,7 +193,7 @@ static void test_every_flipped_byte_of_a_chunk_is_found(void **state)
         memcpy(bad, good.ptr, good.len);
         bad[i] ^= 0x40;
         fx_write(&f, rel, bad, good.len);
-        CHECK_OK(pbr_store_verify(f.s, &opts, &r, diag));
+        check_ok(pbr_store_verify(f.s, &opts, &r, diag));
         if (r.failed_snapshots != 1)
             fail_msg("byte %zu of an encrypted chunk changed unnoticed", i);
         pbr_verify_report_release(&r);

@@ -35,13 +35,13 @@ static void test_init_makes_all_directories_with_their_modes_whatever_the_umask(
     const mode_t before = umask(077);
     const int rc = pbr_store_init(&f.env, f.root, &opts, NULL);
     (void)umask(before);
-    CHECK_INT(rc, PBR_OK);
-    CHECK_INT(mode_of(&f, ""), 0755);
-    CHECK_INT(mode_of(&f, ".chunks"), 0750);
-    CHECK_INT(mode_of(&f, ".chunks/0000"), 0750);
-    CHECK_INT(mode_of(&f, ".chunks/ffff"), 0750);
-    CHECK_INT(entries_of(&f, ".chunks"), 65536);
-    CHECK(fx_exists(&f, ".lock"));
+    check_int(rc, PBR_OK);
+    check_int(mode_of(&f, ""), 0755);
+    check_int(mode_of(&f, ".chunks"), 0750);
+    check_int(mode_of(&f, ".chunks/0000"), 0750);
+    check_int(mode_of(&f, ".chunks/ffff"), 0750);
+    check_int(entries_of(&f, ".chunks"), 65536);
+    check(fx_exists(&f, ".lock"));
     fx_stop(&f);
 }
 
@@ -52,14 +52,14 @@ static void test_init_again_adds_what_is_missing_and_keeps_the_rest(void **state
     char path[1024];
     (void)state;
     fx_start(&f);
-    CHECK_INT(mode_of(&f, ".lock"), 0644);
+    check_int(mode_of(&f, ".lock"), 0644);
     const uint64_t seeds[] = { 1 };
     fx_backup_ok(&f, "a", FX_TIME, seeds, 1);
-    CHECK_INT(unlink(fx_path(&f, ".lock", path)), 0);
-    CHECK_OK(pbr_store_init(&f.env, f.root, &opts, diag));
-    CHECK(fx_exists(&f, ".lock"));
+    check_int(unlink(fx_path(&f, ".lock", path)), 0);
+    check_ok(pbr_store_init(&f.env, f.root, &opts, diag));
+    check(fx_exists(&f, ".lock"));
     const struct pbr_snapshot snap = fx_snap("a", FX_TIME);
-    CHECK(pbr_store_has_snapshot(f.s, "", &snap));
+    check(pbr_store_has_snapshot(f.s, "", &snap));
     fx_stop(&f);
 }
 
@@ -69,10 +69,10 @@ static void test_init_refuses_a_directory_with_other_things_in_it(void **state)
     const struct pbr_store_opts opts = { .lazy = true };
     (void)state;
     fx_env(&f);
-    CHECK_INT(mkdir(f.root, 0755), 0);
+    check_int(mkdir(f.root, 0755), 0);
     fx_write(&f, "letter.txt", "x", 1);
-    CHECK_INT(pbr_store_init(&f.env, f.root, &opts, NULL), PBR_E_EXIST);
-    CHECK(!fx_exists(&f, ".chunks"));
+    check_int(pbr_store_init(&f.env, f.root, &opts, NULL), PBR_E_EXIST);
+    check(!fx_exists(&f, ".chunks"));
     fx_stop(&f);
 }
 
@@ -83,12 +83,12 @@ static void test_open_refuses_what_is_no_datastore(void **state)
     char path[1024];
     (void)state;
     fx_env(&f);
-    CHECK_INT(pbr_store_open(&f.env, f.root, NULL, &s, NULL), PBR_E_NOENT);
-    CHECK_INT(mkdir(f.root, 0755), 0);
-    CHECK_INT(pbr_store_open(&f.env, f.root, NULL, &s, NULL), PBR_E_NOENT);
-    CHECK_INT(symlink("/tmp", fx_path(&f, ".chunks", path)), 0); /* a link is not followed */
-    CHECK(pbr_store_open(&f.env, f.root, NULL, &s, NULL) < 0);
-    CHECK(s == NULL);
+    check_int(pbr_store_open(&f.env, f.root, NULL, &s, NULL), PBR_E_NOENT);
+    check_int(mkdir(f.root, 0755), 0);
+    check_int(pbr_store_open(&f.env, f.root, NULL, &s, NULL), PBR_E_NOENT);
+    check_int(symlink("/tmp", fx_path(&f, ".chunks", path)), 0); /* a link is not followed */
+    check(pbr_store_open(&f.env, f.root, NULL, &s, NULL) < 0);
+    check(s == NULL);
     fx_stop(&f);
 }
 
@@ -98,13 +98,13 @@ static void test_a_store_is_named_after_its_directory_or_as_told(void **state)
     struct pbr_store_space space;
     (void)state;
     fx_start(&f);
-    CHECK_STR(pbr_store_name(f.s), "store");
-    CHECK_STR(pbr_store_path(f.s), f.root);
-    CHECK_OK(pbr_store_space(f.s, &space, diag));
-    CHECK(space.total >= space.used && space.total > 0);
+    check_str(pbr_store_name(f.s), "store");
+    check_str(pbr_store_path(f.s), f.root);
+    check_ok(pbr_store_space(f.s, &space, diag));
+    check(space.total >= space.used && space.total > 0);
     pbr_store_close(f.s);
     fx_open_with(&f, (struct pbr_store_opts){ .name = "other" });
-    CHECK_STR(pbr_store_name(f.s), "other");
+    check_str(pbr_store_name(f.s), "other");
     fx_stop(&f);
 }
 
@@ -114,12 +114,12 @@ static void test_reading_only_creates_nothing(void **state)
     struct pbr_store_backup *b;
     (void)state;
     fx_env(&f);
-    CHECK_INT(mkdir(f.root, 0755), 0);
+    check_int(mkdir(f.root, 0755), 0);
     fx_mkdir(&f, ".chunks");
     fx_open_with(&f, (struct pbr_store_opts){ .read_only = true });
-    CHECK(!fx_exists(&f, ".lock") && !fx_exists(&f, ".locks"));
-    CHECK_INT(fx_begin(&f, "a", FX_TIME, &b, NULL), PBR_E_STATE);
-    CHECK_INT(entries_of(&f, ""), 1);
+    check(!fx_exists(&f, ".lock") && !fx_exists(&f, ".locks"));
+    check_int(fx_begin(&f, "a", FX_TIME, &b, NULL), PBR_E_STATE);
+    check_int(entries_of(&f, ""), 1);
     fx_stop(&f);
 }
 
@@ -143,8 +143,8 @@ static void test_names_that_do_not_fit_the_patterns_are_refused(void **state)
         struct pbr_snapshot s = fx_snap(cases[i].id, cases[i].time_s);
         struct pbr_store_lock *lock;
         (void)snprintf(s.group.type, sizeof(s.group.type), "%s", cases[i].type);
-        CHECK(!pbr_store_has_snapshot(f.s, cases[i].ns, &s));
-        CHECK_FAIL(pbr_store_lock_snapshot(f.s, cases[i].ns, &s, PBR_STORE_SHARED, &lock, diag), PBR_E_ARG,
+        check(!pbr_store_has_snapshot(f.s, cases[i].ns, &s));
+        check_fail(pbr_store_lock_snapshot(f.s, cases[i].ns, &s, PBR_STORE_SHARED, &lock, diag), PBR_E_ARG,
                    cases[i].rule);
     }
     fx_stop(&f);
@@ -157,24 +157,24 @@ static void test_locks_conflict_within_one_process(void **state)
     const struct pbr_snapshot s = fx_snap("a-b.c", FX_TIME);
     (void)state;
     fx_start(&f);
-    CHECK_OK(pbr_store_lock_group(f.s, "", &s.group, &a, diag));
-    CHECK_FAIL(pbr_store_lock_group(f.s, "", &s.group, &b, diag), PBR_E_STATE, "BKP-037");
-    CHECK(fx_exists(&f, ".locks/host-a\\x2db.c")); /* IDX-122 */
-    CHECK_OK(pbr_store_lock_group(f.s, "ns1/ns2", &s.group, &b, diag)); /* another namespace is another lock */
-    CHECK(fx_exists(&f, ".locks/ns1:ns2-host-a\\x2db.c"));
+    check_ok(pbr_store_lock_group(f.s, "", &s.group, &a, diag));
+    check_fail(pbr_store_lock_group(f.s, "", &s.group, &b, diag), PBR_E_STATE, "BKP-037");
+    check(fx_exists(&f, ".locks/host-a\\x2db.c")); /* IDX-122 */
+    check_ok(pbr_store_lock_group(f.s, "ns1/ns2", &s.group, &b, diag)); /* another namespace is another lock */
+    check(fx_exists(&f, ".locks/ns1:ns2-host-a\\x2db.c"));
     pbr_store_unlock(a);
     pbr_store_unlock(b);
-    CHECK_OK(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_SHARED, &a, diag));
-    CHECK_OK(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_SHARED, &b, diag));
-    CHECK_FAIL(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_EXCLUSIVE, &c, diag), PBR_E_STATE, "IDX-123");
+    check_ok(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_SHARED, &a, diag));
+    check_ok(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_SHARED, &b, diag));
+    check_fail(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_EXCLUSIVE, &c, diag), PBR_E_STATE, "IDX-123");
     pbr_store_unlock(a);
-    CHECK_FAIL(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_EXCLUSIVE, &c, diag), PBR_E_STATE, "IDX-123");
+    check_fail(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_EXCLUSIVE, &c, diag), PBR_E_STATE, "IDX-123");
     pbr_store_unlock(b);
-    CHECK_OK(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_EXCLUSIVE, &c, diag));
-    CHECK_FAIL(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_SHARED, &a, diag), PBR_E_STATE, "IDX-123");
+    check_ok(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_EXCLUSIVE, &c, diag));
+    check_fail(pbr_store_lock_snapshot(f.s, "", &s, PBR_STORE_SHARED, &a, diag), PBR_E_STATE, "IDX-123");
     pbr_store_unlock(c);
     pbr_store_unlock(NULL);
-    CHECK_INT(entries_of(&f, ".locks"), 0); /* the last holder takes the file away */
+    check_int(entries_of(&f, ".locks"), 0); /* the last holder takes the file away */
     fx_stop(&f);
 }
 
@@ -187,7 +187,7 @@ static void test_locks_conflict_between_processes_and_end_with_the_holder(void *
     char c = 0;
     (void)state;
     fx_start(&f);
-    CHECK_INT(pipe(ready) | pipe(go), 0);
+    check_int(pipe(ready) | pipe(go), 0);
     const pid_t pid = fork();
     if (pid == 0) {
         struct pbr_store *s;
@@ -197,13 +197,13 @@ static void test_locks_conflict_between_processes_and_end_with_the_holder(void *
         (void)!read(go[0], &c, 1);
         _exit(0); /* without unlocking, as a killed one */
     }
-    CHECK_INT(read(ready[0], &c, 1), 1);
-    CHECK_INT(pbr_store_lock_group(f.s, "", &g, &lock, NULL), PBR_E_STATE);
-    CHECK_INT(write(go[1], "x", 1), 1);
+    check_int(read(ready[0], &c, 1), 1);
+    check_int(pbr_store_lock_group(f.s, "", &g, &lock, NULL), PBR_E_STATE);
+    check_int(write(go[1], "x", 1), 1);
     int status;
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    CHECK_INT(status, 0);
-    CHECK_OK(pbr_store_lock_group(f.s, "", &g, &lock, diag));
+    check_int(waitpid(pid, &status, 0), pid);
+    check_int(status, 0);
+    check_ok(pbr_store_lock_group(f.s, "", &g, &lock, diag));
     pbr_store_unlock(lock);
     close(ready[0]), close(ready[1]), close(go[0]), close(go[1]);
     fx_stop(&f);
@@ -220,10 +220,10 @@ static void test_long_names_get_a_hashed_lock_file(void **state)
     g.id[0] = 'a';
     h = g;
     h.id[100] = 'b';
-    CHECK_OK(pbr_store_lock_group(f.s, "", &g, &a, diag));
-    CHECK_OK(pbr_store_lock_group(f.s, "", &h, &b, diag)); /* equal beginning and end, another hash */
+    check_ok(pbr_store_lock_group(f.s, "", &g, &a, diag));
+    check_ok(pbr_store_lock_group(f.s, "", &h, &b, diag)); /* equal beginning and end, another hash */
     pbr_store_unlock(a);
-    CHECK_FAIL(pbr_store_lock_group(f.s, "", &h, &a, diag), PBR_E_STATE, "BKP-037");
+    check_fail(pbr_store_lock_group(f.s, "", &h, &a, diag), PBR_E_STATE, "BKP-037");
     pbr_store_unlock(b);
     fx_stop(&f);
 }

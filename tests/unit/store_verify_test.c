@@ -9,7 +9,7 @@ static const uint64_t seeds[] = { 1, 2, 3, 1 };
 static struct pbr_verify_report verify(struct fx *f, struct pbr_verify_opts opts)
 {
     struct pbr_verify_report r = { 0 };
-    CHECK_OK(pbr_store_verify(f->s, &opts, &r, diag));
+    check_ok(pbr_store_verify(f->s, &opts, &r, diag));
     return r;
 }
 
@@ -17,12 +17,12 @@ static struct pbr_verify_report verify(struct fx *f, struct pbr_verify_opts opts
 static void check_one(struct fx *f, const char *file, const char *rule)
 {
     struct pbr_verify_report r = verify(f, (struct pbr_verify_opts){ 0 });
-    CHECK_U64(r.failed_snapshots, 1);
-    CHECK(r.items[0].problem_nr >= 1);
+    check_u64(r.failed_snapshots, 1);
+    check(r.items[0].problem_nr >= 1);
     for (size_t i = 0; i < r.items[0].problem_nr; i++) {
-        CHECK_STR(r.items[0].problems[i].file, file);
+        check_str(r.items[0].problems[i].file, file);
         assert_non_null(r.items[0].problems[i].rule);
-        CHECK_STR(r.items[0].problems[i].rule, rule);
+        check_str(r.items[0].problems[i].rule, rule);
     }
     pbr_verify_report_release(&r);
 }
@@ -63,11 +63,11 @@ static void test_a_sound_store_has_no_problems_and_each_chunk_is_read_once(void 
     fx_backup_ok(&f, "a", FX_TIME + 1, seeds, 4);
     fx_mkdir(&f, "host/a/2023-11-14T22:13:29Z");
     struct pbr_verify_report r = verify(&f, (struct pbr_verify_opts){ 0 });
-    CHECK_U64(r.failed_snapshots, 0);
-    CHECK_INT(r.nr, 2);
-    CHECK_U64(r.skipped_snapshots, 1);
-    CHECK_U64(r.indexes, 2);
-    CHECK_U64(r.chunks, 3);
+    check_u64(r.failed_snapshots, 0);
+    check_int(r.nr, 2);
+    check_u64(r.skipped_snapshots, 1);
+    check_u64(r.indexes, 2);
+    check_u64(r.chunks, 3);
     pbr_verify_report_release(&r);
     fx_stop(&f);
 }
@@ -81,14 +81,14 @@ static void test_damaged_chunks_are_found(void **state)
     chunk_rel(&f, 1, rel);
     flip(&f, rel, -1);
     struct pbr_verify_report r = verify(&f, (struct pbr_verify_opts){ 0 });
-    CHECK_U64(r.bad_chunks, 1);
-    CHECK_U64(r.renamed_chunks, 0);
-    CHECK_INT(r.items[0].problem_nr, 2); /* it is named twice */
-    CHECK_STR(r.items[0].problems[0].rule, "BLOB-051");
+    check_u64(r.bad_chunks, 1);
+    check_u64(r.renamed_chunks, 0);
+    check_int(r.items[0].problem_nr, 2); /* it is named twice */
+    check_str(r.items[0].problems[0].rule, "BLOB-051");
     pbr_verify_report_release(&r);
     flip(&f, rel, -1);
     chunk_rel(&f, 2, rel);
-    CHECK_INT(unlink(fx_path(&f, rel, path)), 0);
+    check_int(unlink(fx_path(&f, rel, path)), 0);
     check_one(&f, "root.pxar.didx", "BLOB-091");
     fx_stop(&f);
 }
@@ -104,12 +104,12 @@ static void test_a_chunk_with_good_crc_and_other_content_is_found(void **state)
     fx_write(&f, rel, other.raw.ptr, other.raw.len);
     fx_chunk_free(&other);
     struct pbr_verify_report r = verify(&f, (struct pbr_verify_opts){ .rename_bad = true });
-    CHECK_STR(r.items[0].problems[0].rule, "BLOB-059");
-    CHECK_U64(r.renamed_chunks, 1);
+    check_str(r.items[0].problems[0].rule, "BLOB-059");
+    check_u64(r.renamed_chunks, 1);
     pbr_verify_report_release(&r);
-    CHECK(!fx_exists(&f, rel));
+    check(!fx_exists(&f, rel));
     (void)snprintf(rel + strlen(rel), sizeof(rel) - strlen(rel), ".0.bad");
-    CHECK(fx_exists(&f, rel));
+    check(fx_exists(&f, rel));
     fx_stop(&f);
 }
 
@@ -137,15 +137,15 @@ static void test_damaged_indexes_are_found(void **state)
     start(&f);
     flip(&f, DIR "root.pxar.didx", 4096 + 8); /* a digest: the checksum, and a chunk that is not there */
     struct pbr_verify_report r = verify(&f, (struct pbr_verify_opts){ 0 });
-    CHECK_INT(r.items[0].problem_nr, 2);
-    CHECK_STR(r.items[0].problems[0].rule, "IDX-022");
-    CHECK_STR(r.items[0].problems[1].rule, "BLOB-091");
+    check_int(r.items[0].problem_nr, 2);
+    check_str(r.items[0].problems[0].rule, "IDX-022");
+    check_str(r.items[0].problems[1].rule, "BLOB-091");
     pbr_verify_report_release(&r);
     flip(&f, DIR "root.pxar.didx", 4096 + 8);
     flip(&f, DIR "root.pxar.didx", 4096); /* an end: the checksum, and two lengths */
     r = verify(&f, (struct pbr_verify_opts){ 0 });
-    CHECK_INT(r.items[0].problem_nr, 3);
-    CHECK_STR(r.items[0].problems[1].rule, "BLOB-061");
+    check_int(r.items[0].problem_nr, 3);
+    check_str(r.items[0].problems[1].rule, "BLOB-061");
     pbr_verify_report_release(&r);
     flip(&f, DIR "root.pxar.didx", 4096);
     flip(&f, DIR "root.pxar.didx", 0);
@@ -156,7 +156,7 @@ static void test_damaged_indexes_are_found(void **state)
     flip(&f, DIR "root.pxar.didx", 32);
     flip(&f, DIR "root.pxar.didx", 24); /* the time in the header is nobody's business */
     r = verify(&f, (struct pbr_verify_opts){ 0 });
-    CHECK_U64(r.failed_snapshots, 0);
+    check_u64(r.failed_snapshots, 0);
     pbr_verify_report_release(&r);
     fx_stop(&f);
 }
@@ -167,7 +167,7 @@ static void test_a_missing_file_or_manifest_is_found(void **state)
     char path[1024];
     (void)state;
     start(&f);
-    CHECK_INT(unlink(fx_path(&f, DIR "root.pxar.didx", path)), 0);
+    check_int(unlink(fx_path(&f, DIR "root.pxar.didx", path)), 0);
     check_one(&f, "root.pxar.didx", "BKP-093");
     fx_write(&f, DIR "index.json.blob", "x", 1);
     check_one(&f, "index.json.blob", "API-097");
@@ -181,13 +181,13 @@ static void blob_backup(struct fx *f)
     const struct pbr_snapshot snap = fx_snap("a", FX_TIME);
     struct fx_file file = { 0 };
     struct fx_chunk c = fx_text_blob(f, "key: value\n");
-    CHECK_OK(fx_begin(f, "a", FX_TIME, &b, diag));
-    CHECK_OK(pbr_store_backup_blob(b, "x.conf.blob", c.raw.len, pbr_buf_span(&c.raw), diag));
+    check_ok(fx_begin(f, "a", FX_TIME, &b, diag));
+    check_ok(pbr_store_backup_blob(b, "x.conf.blob", c.raw.len, pbr_buf_span(&c.raw), diag));
     (void)snprintf(file.name, sizeof(file.name), "x.conf.blob");
     file.size = c.raw.len;
-    CHECK_OK(pbr_sha256(pbr_buf_span(&c.raw), pbr_span(NULL, 0), file.csum));
-    CHECK_OK(fx_manifest(f, b, &snap, &file, 1, diag));
-    CHECK_OK(pbr_store_backup_finish(b, diag));
+    check_ok(pbr_sha256(pbr_buf_span(&c.raw), pbr_span(NULL, 0), file.csum));
+    check_ok(fx_manifest(f, b, &snap, &file, 1, diag));
+    check_ok(pbr_store_backup_finish(b, diag));
     pbr_store_backup_end(b);
     fx_chunk_free(&c);
 }
@@ -199,8 +199,8 @@ static void test_blobs_are_compared_with_the_manifest(void **state)
     fx_start(&f);
     blob_backup(&f);
     struct pbr_verify_report r = verify(&f, (struct pbr_verify_opts){ 0 });
-    CHECK_U64(r.failed_snapshots, 0);
-    CHECK_U64(r.blobs, 1);
+    check_u64(r.failed_snapshots, 0);
+    check_u64(r.blobs, 1);
     pbr_verify_report_release(&r);
     struct fx_chunk other = fx_text_blob(&f, "key: valuE\n");
     fx_write(&f, DIR "x.conf.blob", other.raw.ptr, other.raw.len);
@@ -228,9 +228,9 @@ static void test_names_in_the_manifest_are_not_trusted(void **state)
         fx_write(&f, DIR "index.json.blob", c.raw.ptr, c.raw.len);
         fx_chunk_free(&c);
         r = verify(&f, (struct pbr_verify_opts){ 0 });
-        CHECK_U64(r.failed_snapshots, 1);
-        CHECK_STR(r.items[0].problems[0].file, "index.json.blob");
-        CHECK_U64(r.blobs, 0); /* nothing outside was opened */
+        check_u64(r.failed_snapshots, 1);
+        check_str(r.items[0].problems[0].file, "index.json.blob");
+        check_u64(r.blobs, 0); /* nothing outside was opened */
         pbr_verify_report_release(&r);
         fx_stop(&f);
     }
@@ -247,16 +247,16 @@ static void test_the_result_can_be_noted_in_the_manifest(void **state)
     struct pbr_verify_opts opts = { .snapshot = &snap, .upid = "UPID:1" };
     struct pbr_verify_report r = verify(&f, opts);
     pbr_verify_report_release(&r);
-    CHECK_OK(pbr_store_list_snapshots(f.s, "", NULL, NULL, &l, diag));
-    CHECK_STR(l.items[0].verify_state, "ok");
+    check_ok(pbr_store_list_snapshots(f.s, "", NULL, NULL, &l, diag));
+    check_str(l.items[0].verify_state, "ok");
     pbr_store_snapshots_release(&l);
     chunk_rel(&f, 1, rel);
     flip(&f, rel, -1);
     r = verify(&f, opts);
     pbr_verify_report_release(&r);
-    CHECK_OK(pbr_store_list_snapshots(f.s, "", NULL, NULL, &l, diag));
-    CHECK_STR(l.items[0].verify_state, "failed");
-    CHECK_STR(l.items[0].verify_upid, "UPID:1");
+    check_ok(pbr_store_list_snapshots(f.s, "", NULL, NULL, &l, diag));
+    check_str(l.items[0].verify_state, "failed");
+    check_str(l.items[0].verify_upid, "UPID:1");
     pbr_store_snapshots_release(&l);
     fx_stop(&f);
 }
@@ -271,11 +271,11 @@ static void test_what_is_verified_can_be_chosen(void **state)
     start(&f);
     fx_backup_ok(&f, "b", FX_TIME, seeds, 1);
     r = verify(&f, (struct pbr_verify_opts){ .group = &g });
-    CHECK_INT(r.nr, 1);
-    CHECK_STR(r.items[0].id.group.id, "b");
+    check_int(r.nr, 1);
+    check_str(r.items[0].id.group.id, "b");
     pbr_verify_report_release(&r);
     const struct pbr_verify_opts opts = { .snapshot = &gone };
-    CHECK_FAIL(pbr_store_verify(f.s, &opts, &r, diag), PBR_E_NOENT, "API-097");
+    check_fail(pbr_store_verify(f.s, &opts, &r, diag), PBR_E_NOENT, "API-097");
     fx_stop(&f);
 }
 

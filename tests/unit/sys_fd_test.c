@@ -19,9 +19,9 @@ static int set_up(void **state)
     (void)state;
     env = test_env(&world);
     snprintf(dir_name, sizeof(dir_name), "/tmp/pbsref-fd-XXXXXX");
-    CHECK(mkdtemp(dir_name));
+    check(mkdtemp(dir_name));
     dir = open(dir_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CHECK(dir >= 0);
+    check(dir >= 0);
     return 0;
 }
 
@@ -37,25 +37,25 @@ static int tear_down(void **state)
     }
     snprintf(command, sizeof(command), "%s/sub", dir_name);
     rmdir(command);
-    CHECK_INT(rmdir(dir_name), 0); /* nothing else was left: no temporary file */
-    CHECK_INT(world.live_allocs, 0);
+    check_int(rmdir(dir_name), 0); /* nothing else was left: no temporary file */
+    check_int(world.live_allocs, 0);
     return 0;
 }
 
 static void put_file(const char *name, const char *content)
 {
     int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    CHECK(fd >= 0);
-    CHECK_INT(pbr_write_all(fd, pbr_span_str(content), name, NULL), PBR_OK);
+    check(fd >= 0);
+    check_int(pbr_write_all(fd, pbr_span_str(content), name, NULL), PBR_OK);
     pbr_close(&fd);
-    CHECK_INT(fd, -1);
+    check_int(fd, -1);
 }
 
 static void check_file(const char *name, const char *content)
 {
     struct pbr_buf got;
-    CHECK_INT(pbr_load_file(&env, dir, name, 1 << 20, &got, NULL), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&got), pbr_span_str(content));
+    check_int(pbr_load_file(&env, dir, name, 1 << 20, &got, NULL), PBR_OK);
+    check_span(pbr_buf_span(&got), pbr_span_str(content));
     pbr_buf_release(&got);
 }
 
@@ -65,15 +65,15 @@ static void test_published_file_appears_with_commit_only(void **state)
 {
     (void)state;
     struct pbr_publish p;
-    CHECK_INT(pbr_publish_open(&p, &env, dir, "a", 0640, NULL), PBR_OK);
-    CHECK_INT(pbr_write_all(p.fd, pbr_span_str("new"), "a", NULL), PBR_OK);
-    CHECK_INT(faccessat(dir, "a", F_OK, 0), -1);
-    CHECK_INT(pbr_publish_commit(&p, false, NULL), PBR_OK);
-    CHECK_INT(p.fd, -1);
+    check_int(pbr_publish_open(&p, &env, dir, "a", 0640, NULL), PBR_OK);
+    check_int(pbr_write_all(p.fd, pbr_span_str("new"), "a", NULL), PBR_OK);
+    check_int(faccessat(dir, "a", F_OK, 0), -1);
+    check_int(pbr_publish_commit(&p, false, NULL), PBR_OK);
+    check_int(p.fd, -1);
     check_file("a", "new");
     struct stat st;
-    CHECK_INT(fstatat(dir, "a", &st, 0), 0);
-    CHECK_INT(st.st_nlink, 1);
+    check_int(fstatat(dir, "a", &st, 0), 0);
+    check_int(st.st_nlink, 1);
     pbr_publish_abort(&p); /* fine after commit */
     check_file("a", "new");
 }
@@ -83,8 +83,8 @@ static void test_aborted_file_leaves_the_old_one(void **state)
     (void)state;
     struct pbr_publish p;
     put_file("a", "old");
-    CHECK_INT(pbr_publish_open(&p, &env, dir, "a", 0640, NULL), PBR_OK);
-    CHECK_INT(pbr_write_all(p.fd, pbr_span_str("half"), "a", NULL), PBR_OK);
+    check_int(pbr_publish_open(&p, &env, dir, "a", 0640, NULL), PBR_OK);
+    check_int(pbr_write_all(p.fd, pbr_span_str("half"), "a", NULL), PBR_OK);
     pbr_publish_abort(&p);
     check_file("a", "old");
 }
@@ -96,9 +96,9 @@ static void test_commit_replaces_or_refuses_as_told(void **state)
     put_file("a", "old");
     for (int replace = 0; replace < 2; replace++) {
         struct pbr_diag diag = { 0 };
-        CHECK_INT(pbr_publish_open(&p, &env, dir, "a", 0640, NULL), PBR_OK);
-        CHECK_INT(pbr_write_all(p.fd, pbr_span_str("new"), "a", NULL), PBR_OK);
-        CHECK_INT(pbr_publish_commit(&p, replace, &diag), replace ? PBR_OK : PBR_E_EXIST);
+        check_int(pbr_publish_open(&p, &env, dir, "a", 0640, NULL), PBR_OK);
+        check_int(pbr_write_all(p.fd, pbr_span_str("new"), "a", NULL), PBR_OK);
+        check_int(pbr_publish_commit(&p, replace, &diag), replace ? PBR_OK : PBR_E_EXIST);
         pbr_publish_abort(&p);
         check_file("a", replace ? "new" : "old");
     }
@@ -108,13 +108,13 @@ static void test_publishing_works_below_a_sub_directory(void **state)
 {
     (void)state;
     struct pbr_publish p;
-    CHECK_INT(mkdirat(dir, "sub", 0755), 0);
-    CHECK_INT(pbr_publish_open(&p, &env, dir, "sub/x", 0640, NULL), PBR_OK);
-    CHECK_INT(pbr_publish_commit(&p, false, NULL), PBR_OK);
+    check_int(mkdirat(dir, "sub", 0755), 0);
+    check_int(pbr_publish_open(&p, &env, dir, "sub/x", 0640, NULL), PBR_OK);
+    check_int(pbr_publish_commit(&p, false, NULL), PBR_OK);
     check_file("sub/x", "");
     struct pbr_diag diag = { 0 };
-    CHECK_INT(pbr_publish_open(&p, &env, dir, "missing/x", 0640, &diag), PBR_E_NOENT);
-    CHECK_INT(diag.os_errno, ENOENT);
+    check_int(pbr_publish_open(&p, &env, dir, "missing/x", 0640, &diag), PBR_E_NOENT);
+    check_int(diag.os_errno, ENOENT);
     pbr_publish_abort(&p); /* fine after a failed open */
 }
 
@@ -123,9 +123,9 @@ static void test_taken_temporary_name_is_not_overwritten(void **state)
     (void)state;
     struct pbr_publish first, second;
     const uint64_t at = world.random_state;
-    CHECK_INT(pbr_publish_open(&first, &env, dir, "a", 0640, NULL), PBR_OK);
+    check_int(pbr_publish_open(&first, &env, dir, "a", 0640, NULL), PBR_OK);
     world.random_state = at; /* the same salt again: the next one is taken */
-    CHECK_INT(pbr_publish_open(&second, &env, dir, "a", 0640, NULL), PBR_OK);
+    check_int(pbr_publish_open(&second, &env, dir, "a", 0640, NULL), PBR_OK);
     assert_string_not_equal(first.tmp_name, second.tmp_name);
     pbr_publish_abort(&first);
     pbr_publish_abort(&second);
@@ -145,8 +145,8 @@ static void test_publishing_survives_failing_allocations(void **state)
         }
         const bool hit = world.alloc_fault.hit;
         world.alloc_fault = (struct pbr_fault){ .nth = -1 };
-        CHECK_INT(world.live_allocs, 0);
-        CHECK_INT(rc < 0, hit);
+        check_int(world.live_allocs, 0);
+        check_int(rc < 0, hit);
         check_file("a", hit ? "old" : "");
         if (!hit)
             break;
@@ -167,17 +167,17 @@ static void test_load_file_keeps_its_limit(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct pbr_buf got = { .max = 77 };
         struct pbr_diag diag = { 0 };
-        CHECK_INT(pbr_load_file(&env, dir, "a", rows[i].max, &got, &diag), rows[i].rc);
+        check_int(pbr_load_file(&env, dir, "a", rows[i].max, &got, &diag), rows[i].rc);
         if (rows[i].rc == PBR_OK) {
-            CHECK_SPAN(pbr_buf_span(&got), pbr_span_str("12345"));
-            CHECK_INT(got.max, rows[i].max);
-            CHECK(got.cap <= 64);
+            check_span(pbr_buf_span(&got), pbr_span_str("12345"));
+            check_int(got.max, rows[i].max);
+            check(got.cap <= 64);
             pbr_buf_release(&got);
         } else {
-            CHECK_INT(got.max, 77); /* untouched */
+            check_int(got.max, 77); /* untouched */
         }
-        CHECK_INT(pbr_load_file(&env, dir, "b", rows[i].max, &got, NULL), PBR_OK);
-        CHECK_INT(got.len, 0);
+        check_int(pbr_load_file(&env, dir, "b", rows[i].max, &got, NULL), PBR_OK);
+        check_int(got.len, 0);
         pbr_buf_release(&got);
     }
 }
@@ -187,26 +187,26 @@ static void test_load_file_tells_what_is_wrong(void **state)
     (void)state;
     struct pbr_buf got;
     struct pbr_diag diag = { 0 };
-    CHECK_INT(pbr_load_file(&env, dir, "none", 10, &got, &diag), PBR_E_NOENT);
-    CHECK(strstr(diag.text, "none"));
+    check_int(pbr_load_file(&env, dir, "none", 10, &got, &diag), PBR_E_NOENT);
+    check(strstr(diag.text, "none"));
     pbr_diag_clear(&diag);
-    CHECK_INT(pbr_load_file(&env, dir, ".", 10, &got, &diag), PBR_E_IO);
-    CHECK_INT(diag.os_errno, EISDIR);
+    check_int(pbr_load_file(&env, dir, ".", 10, &got, &diag), PBR_E_IO);
+    check_int(diag.os_errno, EISDIR);
     put_file("a", "x");
     world.alloc_fault = (struct pbr_fault){ .nth = 0 };
-    CHECK_INT(pbr_load_file(&env, dir, "a", 10, &got, NULL), PBR_E_NOMEM);
+    check_int(pbr_load_file(&env, dir, "a", 10, &got, NULL), PBR_E_NOMEM);
 }
 
 /* A pipe has no size: the limit counts while reading. */
 static void test_load_file_limits_what_has_no_size(void **state)
 {
     (void)state;
-    CHECK_INT(mkfifoat(dir, "fifo", 0600), 0);
+    check_int(mkfifoat(dir, "fifo", 0600), 0);
     struct pbr_buf got;
     int fd = openat(dir, "fifo", O_RDWR | O_CLOEXEC); /* so that the other opens do not wait */
-    CHECK(fd >= 0);
-    CHECK_INT(write(fd, "12345", 5), 5);
-    CHECK_INT(pbr_load_file(&env, dir, "fifo", 4, &got, NULL), PBR_E_LIMIT);
+    check(fd >= 0);
+    check_int(write(fd, "12345", 5), 5);
+    check_int(pbr_load_file(&env, dir, "fifo", 4, &got, NULL), PBR_E_LIMIT);
     pbr_close(&fd);
 }
 
@@ -216,16 +216,16 @@ static void test_source_reads_anywhere_and_never_past_the_end(void **state)
     struct pbr_source src;
     uint8_t out[8];
     put_file("a", "0123456789");
-    CHECK_INT(pbr_source_open(&env, dir, "a", &src, NULL), PBR_OK);
-    CHECK_U64(src.size, 10);
-    CHECK_INT(pbr_source_read_at(&src, 7, out, 3, NULL), PBR_OK);
-    CHECK_SPAN(pbr_span(out, 3), pbr_span_str("789"));
-    CHECK_INT(pbr_source_read_at(&src, 8, out, 3, NULL), PBR_E_TRUNCATED);
+    check_int(pbr_source_open(&env, dir, "a", &src, NULL), PBR_OK);
+    check_u64(src.size, 10);
+    check_int(pbr_source_read_at(&src, 7, out, 3, NULL), PBR_OK);
+    check_span(pbr_span(out, 3), pbr_span_str("789"));
+    check_int(pbr_source_read_at(&src, 8, out, 3, NULL), PBR_E_TRUNCATED);
     put_file("a", "01"); /* shrunk behind our back */
-    CHECK_INT(pbr_source_read_at(&src, 0, out, 3, NULL), PBR_E_TRUNCATED);
+    check_int(pbr_source_read_at(&src, 0, out, 3, NULL), PBR_E_TRUNCATED);
     pbr_source_close(&src);
-    CHECK_INT(pbr_source_open(&env, dir, ".", &src, NULL), PBR_E_ARG);
-    CHECK_INT(pbr_source_open(&env, dir, "none", &src, NULL), PBR_E_NOENT);
+    check_int(pbr_source_open(&env, dir, ".", &src, NULL), PBR_E_ARG);
+    check_int(pbr_source_open(&env, dir, "none", &src, NULL), PBR_E_NOENT);
 }
 
 /* ---- streams ---- */
@@ -235,7 +235,7 @@ static void fill(const char *name, size_t len)
     int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     for (size_t i = 0; i < len; i++) {
         const uint8_t b = (uint8_t)(i * 7 + i / 256);
-        CHECK_INT(write(fd, &b, 1), 1);
+        check_int(write(fd, &b, 1), 1);
     }
     pbr_close(&fd);
 }
@@ -256,9 +256,9 @@ static void test_stream_reads_and_skips_to_the_right_place(void **state)
         int fd = openat(dir, "a", O_RDONLY | O_CLOEXEC);
         if (piped) {
             uint8_t all[LEN];
-            CHECK_INT(pipe(fds), 0);
-            CHECK_INT(read(fd, all, LEN), LEN);
-            CHECK_INT(write(fds[1], all, LEN), LEN);
+            check_int(pipe(fds), 0);
+            check_int(read(fd, all, LEN), LEN);
+            check_int(write(fds[1], all, LEN), LEN);
             pbr_close(&fds[1]);
             pbr_close(&fd);
             fd = fds[0];
@@ -266,28 +266,28 @@ static void test_stream_reads_and_skips_to_the_right_place(void **state)
         struct pbr_stream s;
         uint64_t random = 3;
         size_t pos = 0;
-        CHECK_INT(pbr_stream_fd(&env, fd, true, 64, "a", &s, NULL), PBR_OK);
+        check_int(pbr_stream_fd(&env, fd, true, 64, "a", &s, NULL), PBR_OK);
         while (pos < LEN - 400) {
             uint8_t out[100];
             const uint64_t r = test_next_random(&random);
             const size_t n = r % sizeof(out);
             if (r >> 63) {
-                CHECK_INT(pbr_stream_read(&s, out, n, NULL), PBR_OK);
+                check_int(pbr_stream_read(&s, out, n, NULL), PBR_OK);
                 for (size_t i = 0; i < n; i++)
-                    CHECK_INT(out[i], at(pos + i));
+                    check_int(out[i], at(pos + i));
             } else {
-                CHECK_INT(pbr_stream_skip(&s, 3 * n, NULL), PBR_OK);
+                check_int(pbr_stream_skip(&s, 3 * n, NULL), PBR_OK);
             }
             pos += r >> 63 ? n : 3 * n;
         }
         struct pbr_diag diag = { 0 };
-        CHECK_INT(pbr_stream_skip(&s, LEN - pos + 1, &diag), PBR_E_TRUNCATED);
-        CHECK_STR(diag.text, "a ends 1 bytes early");
+        check_int(pbr_stream_skip(&s, LEN - pos + 1, &diag), PBR_E_TRUNCATED);
+        check_str(diag.text, "a ends 1 bytes early");
         struct pbr_span view;
-        CHECK_INT(pbr_stream_peek(&s, &view, NULL), PBR_OK);
-        CHECK_INT(view.len, 0);
+        check_int(pbr_stream_peek(&s, &view, NULL), PBR_OK);
+        check_int(view.len, 0);
         pbr_stream_close(&s);
-        CHECK_INT(fcntl(fd, F_GETFD), -1); /* owned: closed */
+        check_int(fcntl(fd, F_GETFD), -1); /* owned: closed */
     }
 }
 
@@ -298,16 +298,16 @@ static void test_skip_to_the_very_end_is_no_error(void **state)
     struct pbr_span view;
     fill("a", 1000);
     int fd = openat(dir, "a", O_RDONLY | O_CLOEXEC);
-    CHECK_INT(pbr_stream_fd(&env, fd, false, 16, "a", &s, NULL), PBR_OK);
-    CHECK_INT(pbr_stream_skip(&s, 1000, NULL), PBR_OK);
-    CHECK_INT(pbr_stream_peek(&s, &view, NULL), PBR_OK);
-    CHECK_INT(view.len, 0);
+    check_int(pbr_stream_fd(&env, fd, false, 16, "a", &s, NULL), PBR_OK);
+    check_int(pbr_stream_skip(&s, 1000, NULL), PBR_OK);
+    check_int(pbr_stream_peek(&s, &view, NULL), PBR_OK);
+    check_int(view.len, 0);
     pbr_stream_close(&s);
-    CHECK(fcntl(fd, F_GETFD) >= 0); /* not owned */
+    check(fcntl(fd, F_GETFD) >= 0); /* not owned */
     pbr_close(&fd);
     for (long nth = 0; nth < 3; nth++) {
         world.alloc_fault = (struct pbr_fault){ .nth = nth };
-        CHECK_INT(pbr_stream_fd(&env, 0, false, 16, "a", &s, NULL), PBR_E_NOMEM);
+        check_int(pbr_stream_fd(&env, 0, false, 16, "a", &s, NULL), PBR_E_NOMEM);
     }
 }
 
@@ -324,32 +324,32 @@ static void test_sink_keeps_order_between_writes_and_reservations(void **state)
     for (size_t i = 0; i < LEN; i++)
         want[i] = at(i);
     int fd = openat(dir, "a", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    CHECK_INT(pbr_fd_sink_init(&f, &env, fd, 100, "a"), PBR_OK);
+    check_int(pbr_fd_sink_init(&f, &env, fd, 100, "a"), PBR_OK);
     struct pbr_sink s = pbr_fd_sink(&f);
     while (pos < LEN) {
         const uint64_t r = test_next_random(&random);
         size_t n = 1 + r % 250;
         n = n < LEN - pos ? n : LEN - pos;
         if (r >> 63) {
-            CHECK_INT(pbr_sink_write(&s, pbr_span(want + pos, n), NULL), PBR_OK);
+            check_int(pbr_sink_write(&s, pbr_span(want + pos, n), NULL), PBR_OK);
         } else {
             uint8_t *room;
             size_t room_len;
-            CHECK_INT(s.reserve(s.ctx, n, &room, &room_len, NULL), PBR_OK);
-            CHECK(room_len >= 1 && room_len <= n);
+            check_int(s.reserve(s.ctx, n, &room, &room_len, NULL), PBR_OK);
+            check(room_len >= 1 && room_len <= n);
             n = room_len;
             memcpy(room, want + pos, n);
-            CHECK_INT(s.commit(s.ctx, n, NULL), PBR_OK);
+            check_int(s.commit(s.ctx, n, NULL), PBR_OK);
         }
         pos += n;
-        CHECK_U64(f.written, pos);
+        check_u64(f.written, pos);
     }
-    CHECK_INT(pbr_fd_sink_flush(&f, NULL), PBR_OK);
+    check_int(pbr_fd_sink_flush(&f, NULL), PBR_OK);
     pbr_fd_sink_release(&f);
     pbr_close(&fd);
     struct pbr_buf got;
-    CHECK_INT(pbr_load_file(&env, dir, "a", LEN, &got, NULL), PBR_OK);
-    CHECK_SPAN(pbr_buf_span(&got), pbr_span(want, LEN));
+    check_int(pbr_load_file(&env, dir, "a", LEN, &got, NULL), PBR_OK);
+    check_span(pbr_buf_span(&got), pbr_span(want, LEN));
     pbr_buf_release(&got);
 }
 
@@ -361,11 +361,11 @@ static void test_sink_reports_a_full_device(void **state)
     int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         SKIP("no /dev/full");
-    CHECK_INT(pbr_fd_sink_init(&f, &env, fd, 4, "full"), PBR_OK);
+    check_int(pbr_fd_sink_init(&f, &env, fd, 4, "full"), PBR_OK);
     struct pbr_sink s = pbr_fd_sink(&f);
-    CHECK_INT(pbr_sink_write(&s, pbr_span_str("abc"), &diag), PBR_OK);
-    CHECK_INT(pbr_fd_sink_flush(&f, &diag), PBR_E_IO);
-    CHECK_INT(diag.os_errno, ENOSPC);
+    check_int(pbr_sink_write(&s, pbr_span_str("abc"), &diag), PBR_OK);
+    check_int(pbr_fd_sink_flush(&f, &diag), PBR_E_IO);
+    check_int(diag.os_errno, ENOSPC);
     pbr_fd_sink_release(&f);
     pbr_fd_sink_release(&f);
     pbr_close(&fd);

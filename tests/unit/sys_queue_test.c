@@ -18,7 +18,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    CHECK_INT(atomic_load(&world.live_allocs), 0);
+    check_int(atomic_load(&world.live_allocs), 0);
     return 0;
 }
 
@@ -32,14 +32,14 @@ static void test_elements_come_out_in_order(void **state)
     (void)state;
     struct pbr_queue *q;
     void *e;
-    CHECK_INT(pbr_queue_new(&env, 3, &q), PBR_OK);
-    CHECK(!pbr_queue_try_pop(q, &e));
+    check_int(pbr_queue_new(&env, 3, &q), PBR_OK);
+    check(!pbr_queue_try_pop(q, &e));
     for (uintptr_t round = 1; round < 20; round++) {
-        CHECK_INT(pbr_queue_push(q, number(round)), PBR_OK);
-        CHECK_INT(pbr_queue_push(q, number(round + 100)), PBR_OK);
+        check_int(pbr_queue_push(q, number(round)), PBR_OK);
+        check_int(pbr_queue_push(q, number(round + 100)), PBR_OK);
         pbr_queue_pop(q, &e);
         assert_ptr_equal(e, number(round));
-        CHECK(pbr_queue_try_pop(q, &e));
+        check(pbr_queue_try_pop(q, &e));
         assert_ptr_equal(e, number(round + 100));
     }
     pbr_queue_free(q);
@@ -50,9 +50,9 @@ static void test_closed_queue_is_drained_then_gives_null(void **state)
     (void)state;
     struct pbr_queue *q;
     void *e;
-    CHECK_INT(pbr_queue_new(&env, 4, &q), PBR_OK);
-    CHECK_INT(pbr_queue_push(q, number(1)), PBR_OK);
-    CHECK_INT(pbr_queue_push(q, number(2)), PBR_OK);
+    check_int(pbr_queue_new(&env, 4, &q), PBR_OK);
+    check_int(pbr_queue_push(q, number(1)), PBR_OK);
+    check_int(pbr_queue_push(q, number(2)), PBR_OK);
     pbr_queue_close(q);
     pbr_queue_pop(q, &e);
     assert_ptr_equal(e, number(1));
@@ -68,14 +68,14 @@ static void test_canceled_queue_refuses_and_can_be_drained(void **state)
     (void)state;
     struct pbr_queue *q;
     void *e = number(9);
-    CHECK_INT(pbr_queue_new(&env, 2, &q), PBR_OK);
-    CHECK_INT(pbr_queue_push(q, number(1)), PBR_OK);
-    CHECK_INT(pbr_queue_push(q, number(2)), PBR_OK);
+    check_int(pbr_queue_new(&env, 2, &q), PBR_OK);
+    check_int(pbr_queue_push(q, number(1)), PBR_OK);
+    check_int(pbr_queue_push(q, number(2)), PBR_OK);
     pbr_queue_cancel(q);
-    CHECK_INT(pbr_queue_push(q, number(3)), PBR_E_CANCELED); /* full: does not wait */
+    check_int(pbr_queue_push(q, number(3)), PBR_E_CANCELED); /* full: does not wait */
     pbr_queue_pop(q, &e);
     assert_null(e);
-    CHECK(!pbr_queue_try_pop(q, &e));
+    check(!pbr_queue_try_pop(q, &e));
     assert_ptr_equal(pbr_queue_drain(q), number(1));
     assert_ptr_equal(pbr_queue_drain(q), number(2));
     assert_null(pbr_queue_drain(q));
@@ -128,26 +128,26 @@ static void test_no_element_is_lost_or_doubled_between_threads(void **state)
     uint64_t sum = 0;
     unsigned long nr = 0;
     const uint64_t all = (uint64_t)PRODUCERS * EACH;
-    CHECK_INT(pbr_queue_new(&env, 5, &q), PBR_OK);
+    check_int(pbr_queue_new(&env, 5, &q), PBR_OK);
     for (unsigned i = 0; i < CONSUMERS; i++) {
         consumers[i] = (struct side){ .q = q };
-        CHECK_INT(pthread_create(&c[i], NULL, consume, &consumers[i]), 0);
+        check_int(pthread_create(&c[i], NULL, consume, &consumers[i]), 0);
     }
     for (unsigned i = 0; i < PRODUCERS; i++) {
         producers[i] = (struct side){ .q = q, .id = i };
-        CHECK_INT(pthread_create(&p[i], NULL, produce, &producers[i]), 0);
+        check_int(pthread_create(&p[i], NULL, produce, &producers[i]), 0);
     }
     for (unsigned i = 0; i < PRODUCERS; i++)
         pthread_join(p[i], NULL);
     pbr_queue_close(q);
     for (unsigned i = 0; i < CONSUMERS; i++) {
         pthread_join(c[i], NULL);
-        CHECK(consumers[i].in_order);
+        check(consumers[i].in_order);
         sum += consumers[i].sum;
         nr += consumers[i].nr;
     }
-    CHECK_U64(nr, all);
-    CHECK_U64(sum, all * (all - 1) / 2);
+    check_u64(nr, all);
+    check_u64(sum, all * (all - 1) / 2);
     pbr_queue_free(q);
 }
 
@@ -157,19 +157,19 @@ static void test_cancel_wakes_everybody_who_waits(void **state)
     struct pbr_queue *full, *empty;
     struct side p = { 0 }, c = { 0 };
     pthread_t producer, consumer;
-    CHECK_INT(pbr_queue_new(&env, 1, &full), PBR_OK);
-    CHECK_INT(pbr_queue_new(&env, 1, &empty), PBR_OK);
+    check_int(pbr_queue_new(&env, 1, &full), PBR_OK);
+    check_int(pbr_queue_new(&env, 1, &empty), PBR_OK);
     p.q = full;
     c.q = empty;
-    CHECK_INT(pthread_create(&producer, NULL, produce, &p), 0);
-    CHECK_INT(pthread_create(&consumer, NULL, consume, &c), 0);
+    check_int(pthread_create(&producer, NULL, produce, &p), 0);
+    check_int(pthread_create(&consumer, NULL, consume, &c), 0);
     usleep(20000); /* most likely both wait by now; the result is the same if not */
     pbr_queue_cancel(full);
     pbr_queue_cancel(empty);
     pthread_join(producer, NULL);
     pthread_join(consumer, NULL);
-    CHECK_INT(p.rc, PBR_E_CANCELED);
-    CHECK_INT(c.nr, 0);
+    check_int(p.rc, PBR_E_CANCELED);
+    check_int(c.nr, 0);
     while (pbr_queue_drain(full))
         ;
     pbr_queue_free(full);
@@ -182,9 +182,9 @@ static void test_new_survives_failing_allocation(void **state)
     struct pbr_queue *q = number(1);
     for (long nth = 0; nth < 2; nth++) {
         atomic_store(&world.fail_at, nth);
-        CHECK_INT(pbr_queue_new(&env, 3, &q), PBR_E_NOMEM);
+        check_int(pbr_queue_new(&env, 3, &q), PBR_E_NOMEM);
         assert_ptr_equal(q, number(1));
-        CHECK_INT(atomic_load(&world.live_allocs), 0);
+        check_int(atomic_load(&world.live_allocs), 0);
     }
     pbr_queue_free(NULL);
 }

@@ -18,19 +18,19 @@
 #include "base/env.h"
 #include "base/io.h"
 
-#define CHECK(cond) assert_true(cond)
-#define CHECK_INT(got, want) assert_int_equal((got), (want))
-#define CHECK_U64(got, want) check_u64((got), (want), #got, __FILE__, __LINE__)
-#define CHECK_STR(got, want) assert_string_equal((got), (want))
-#define CHECK_SPAN(got, want) check_span((got), (want), #got, __FILE__, __LINE__)
+#define check(cond) assert_true(cond)
+#define check_int(got, want) assert_int_equal((got), (want))
+#define check_u64(got, want) test_u64((got), (want), #got, __FILE__, __LINE__)
+#define check_str(got, want) assert_string_equal((got), (want))
+#define check_span(got, want) test_span((got), (want), #got, __FILE__, __LINE__)
 /* A call that must fail with this code and this rule in `diag`. */
-#define CHECK_FAIL(call, want_code, want_rule)                                                     \
+#define check_fail(call, want_code, want_rule)                                                     \
     do {                                                                                           \
-        struct pbr_diag check_diag = { 0 };                                                        \
-        struct pbr_diag *const diag = &check_diag;                                                 \
+        struct pbr_diag failed_diag = { 0 };                                                        \
+        struct pbr_diag *const diag = &failed_diag;                                                 \
         assert_int_equal((call), (want_code));                                                     \
-        assert_non_null(check_diag.rule);                                                          \
-        assert_string_equal(check_diag.rule, (want_rule));                                         \
+        assert_non_null(failed_diag.rule);                                                          \
+        assert_string_equal(failed_diag.rule, (want_rule));                                         \
     } while (0)
 /* Prints why and skips. */
 #define SKIP(why)                                                                                  \
@@ -39,7 +39,7 @@
         skip();                                                                                    \
     } while (0)
 
-static inline void check_u64(uint64_t got, uint64_t want, const char *what, const char *file, int line)
+static inline void test_u64(uint64_t got, uint64_t want, const char *what, const char *file, int line)
 {
     if (got != want) {
         print_error("%s: got %" PRIu64 ", want %" PRIu64 "\n", what, got, want);
@@ -47,7 +47,7 @@ static inline void check_u64(uint64_t got, uint64_t want, const char *what, cons
     }
 }
 
-static inline void check_span(struct pbr_span got, struct pbr_span want, const char *what, const char *file,
+static inline void test_span(struct pbr_span got, struct pbr_span want, const char *what, const char *file,
                               int line)
 {
     if (!pbr_span_eq(got, want)) {
