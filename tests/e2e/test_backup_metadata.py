@@ -379,7 +379,7 @@ def test_previous_payload_index_is_gone(repo: Repo, tmp_path: Path) -> None:
     source = tree_of(tmp_path / "source")
     Run(repo.client, source, 0, mode="data")
     (repo.store / snapshot_dirs(repo.store)[0].path / "root.ppxar.didx").unlink()
-    fails(repo.client, source, "root.ppxar.didx")
+    expect_failure(repo.client, source, "root.ppxar.didx")
     assert len(snapshots_of(repo.store)) == 1
 
 
@@ -388,7 +388,7 @@ def test_previous_metadata_chunk_is_gone(repo: Repo, tmp_path: Path) -> None:
     Run(repo.client, source, 0, mode="data")
     for _, digest in index_rows(repo.store, 0, "root.mpxar.didx"):
         (repo.store / ".chunks" / digest.hex()[:4] / digest.hex()).unlink()
-    fails(repo.client, source, "chunk")
+    expect_failure(repo.client, source, "chunk")
     assert len(snapshots_of(repo.store)) == 1
 
 
