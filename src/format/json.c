@@ -37,7 +37,7 @@ static size_t depth_of(struct pbr_span text)
 
 int pbr_json_parse(struct pbr_span text, json_t **ret, struct pbr_diag *diag)
 {
-    json_error_t error;
+    json_error_t error = { 0 }; /* jansson leaves it alone when memory runs out */
     if (depth_of(text) > PBR_JSON_DEPTH_MAX)
         return pbr_fail_at(diag, PBR_E_LIMIT, "MAN-003", "JSON nested deeper than %d levels",
                            (int)PBR_JSON_DEPTH_MAX);
