@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "proto/request.h"
 #include "sys/queue.h"
 
 enum {
@@ -555,12 +556,14 @@ int pbr_upload_finish(struct pbr_upload *u, struct pbr_upload_stats *ret, struct
 
 int pbr_upload_close(struct pbr_upload *u, struct pbr_diag *diag)
 {
-    char hex[2 * PBR_DIGEST_LEN + 1];
-    char path[256];
-    pbr_format_hex(u->stats.csum, PBR_DIGEST_LEN, hex);
-    (void)snprintf(path, sizeof(path), "/%s_close?chunk-count=%" PRIu64 "&csum=%s&size=%" PRIu64 "&wid=%" PRIu64,
-                   u->kind == PBR_INDEX_DYNAMIC ? "dynamic" : "fixed", u->stats.chunk_nr, hex, u->stats.size, u->wid);
-    const int rc = pbr_link_call_json(u->p->link, "POST", path, NULL, pbr_span(NULL, 0), NULL, diag);
+    struct pbr_buf path;
+    pbr_buf_init(&path, u->p->env, PBR_URI_MAX);
+    int rc = pbr_request_close(u->kind == PBR_INDEX_FIXED, u->wid, u->stats.chunk_nr, u->stats.size, u->stats.csum, &path);
+    if (rc < 0)
+        (void)pbr_fail_at(diag, rc, NULL, "no memory for a request");
+    else
+        rc = pbr_link_call_json(u->p->link, "POST", pbr_buf_cstr(&path), NULL, pbr_span(NULL, 0), NULL, diag);
+    pbr_buf_release(&path);
     if (rc < 0)
         pbr_diag_context(diag, "cannot close index %s", u->name);
     return rc;
