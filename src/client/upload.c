@@ -299,27 +299,32 @@ static int send_chunk(struct job *job, struct pbr_diag *diag)
 {
     struct pbr_upload *u = job->upload;
     struct pbr_pipeline *p = u->p;
-    char hex[2 * PBR_DIGEST_LEN + 1];
-    char path[256];
-    pbr_format_hex(job->digest, PBR_DIGEST_LEN, hex);
-    (void)snprintf(path, sizeof(path), "/%s_chunk?digest=%s&encoded-size=%zu&size=%zu&wid=%" PRIu64,
-                   u->kind == PBR_INDEX_DYNAMIC ? "dynamic" : "fixed", hex, job->raw.len, job->len, u->wid);
+    struct pbr_buf path;
+    pbr_buf_init(&path, p->env, PBR_URI_MAX);
+    int rc = pbr_request_chunk(u->kind == PBR_INDEX_FIXED, u->wid, job->digest, job->len, job->raw.len, &path);
+    if (rc < 0) {
+        pbr_buf_release(&path);
+        return pbr_fail_at(diag, rc, NULL, "no memory for a request");
+    }
     pthread_mutex_lock(&p->lock);
     while (p->in_flight > 0 && p->in_flight + job->raw.len > p->opts.in_flight_max && !p->failed)
         pthread_cond_wait(&p->changed, &p->lock);
     p->in_flight += job->raw.len;
     u->stats.encoded_bytes += job->raw.len;
     job->state = JOB_SENT;
-    int rc = failure_locked(p, diag);
+    rc = failure_locked(p, diag);
     pthread_mutex_unlock(&p->lock);
     const struct pbr_h2_req req = { .method = "POST",
-                                    .path = path,
+                                    .path = pbr_buf_cstr(&path),
                                     .content_type = "application/octet-stream",
                                     .body = pbr_buf_span(&job->raw),
                                     .reply_max = PBR_JSON_BODY_MAX,
                                     .done = on_chunk_sent,
                                     .ctx = job };
-    return rc == PBR_OK ? pbr_link_submit(p->link, &req, diag) : rc;
+    if (rc == PBR_OK)
+        rc = pbr_link_submit(p->link, &req, diag); /* copies the path */
+    pbr_buf_release(&path);
+    return rc;
 }
 
 /* Decides whether the chunk must be sent (BKP-235) and marks it. */
