@@ -63,6 +63,8 @@ BENCH_SRC := $(sort $(wildcard bench/*.c))
 BENCH_BIN := $(BENCH_SRC:%.c=$(DIR)/%)
 # One program a target: libFuzzer's main with VARIANT=fuzz, else fuzz/driver.c (files and folders)
 FUZZ_SRC := $(filter-out fuzz/driver.c,$(sort $(wildcard fuzz/*.c)))
+FUZZ_LIB := $(DIR)/fuzz/libfuzz.a
+FUZZ_LIB_OBJ := $(patsubst %.c,$(DIR)/%.o,$(sort $(wildcard fuzz/support/*.c)))
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(DIR)/%)
 FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,fuzz/driver.c)
 T        ?= 60
@@ -109,12 +111,18 @@ $(DIR)/bench/%: bench/%.c $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< -o $@ $(ALL_LDFLAGS) $(LIB) $(PKG_LIBS)
 
-$(DIR)/fuzz/%: fuzz/%.c fuzz/driver.c fuzz/fuzz.h $(LIB)
+$(DIR)/fuzz/support/%.o: CPPFLAGS += -Ifuzz
+
+$(FUZZ_LIB): $(FUZZ_LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(DIR)/fuzz/%: fuzz/%.c fuzz/driver.c $(wildcard fuzz/*.h fuzz/support/*.h) $(FUZZ_LIB) $(LIB)
 	$(call say,FUZZ,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -Ifuzz $< $(FUZZ_MAIN) -o $@ $(ALL_LDFLAGS) $(LIB) $(PKG_LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -Ifuzz $< $(FUZZ_MAIN) -o $@ $(ALL_LDFLAGS) $(FUZZ_LIB) $(LIB) $(PKG_LIBS)
 
--include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d)
+-include $(LIB_OBJ:.o=.d) $(FUZZ_LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d)
 
 # ---- checks ----
 
@@ -122,17 +130,17 @@ unit: $(TEST_BIN) ## unit and property tests in C (VARIANT= chooses the build)
 	$(Q)ci/run-tests $(TEST_BIN)
 
 check: all unit fuzz-replay lint-fast spec-trace provenance ## everything that needs no server, under two minutes
-	$(Q)$(PYTHON) -m pytest -q -n $(JOBS) tests/oracle
+	$(Q)$(PYTHON) -m pytest -q -rs -n $(JOBS) tests/oracle
 
 check-e2e: all ## end-to-end tests (pytest): program against server, golden data, oracle
-	$(Q)PBSREF=$(abspath $(PROG)) $(PYTHON) -m pytest -q -n $(JOBS) tests/e2e
+	$(Q)PBSREF=$(abspath $(PROG)) $(PYTHON) -m pytest -q -rs -n $(JOBS) tests/e2e
 
 check-asan: ## C tests and end-to-end tests with AddressSanitizer and UBSan
 	$(Q)$(MAKE) VARIANT=asan unit check-e2e
 
 check-tsan: ## C tests and the threaded end-to-end tests with ThreadSanitizer
 	$(Q)$(MAKE) VARIANT=tsan all unit
-	$(Q)PBSREF=$(abspath $(BUILD)/tsan/pbsref) $(PYTHON) -m pytest -q -n $(JOBS) tests/e2e -k "backup or restore or server"
+	$(Q)PBSREF=$(abspath $(BUILD)/tsan/pbsref) $(PYTHON) -m pytest -q -rs -n $(JOBS) tests/e2e -k "backup or restore or server"
 
 check-valgrind: ## C tests under Valgrind (memcheck), no suppressions
 	$(Q)$(MAKE) VARIANT=debug $(TEST_BIN:$(DIR)/%=$(BUILD)/debug/%)
@@ -151,8 +159,8 @@ fuzz: ## fuzz one target with libFuzzer: make fuzz TARGET=pxar_dec T=60 (new inp
 	    -artifact_prefix=$(BUILD)/fuzz-found/$(TARGET)- $(if $(wildcard fuzz/dict/$(TARGET).dict),-dict=fuzz/dict/$(TARGET).dict) \
 	    $(BUILD)/fuzz-corpus/$(TARGET) fuzz/corpus/$(TARGET) $(wildcard fuzz/regress/$(TARGET))
 
-spec-trace: ## which rule of spec/ is covered by which code and test (build/spec-trace.md)
-	$(Q)$(PYTHON) ci/spec-trace.py --out $(BUILD)/spec-trace.md
+spec-trace: ## which rule of spec/ is covered by which code and test (build/spec-trace.md, .html)
+	$(Q)$(PYTHON) ci/spec-trace.py --open --out $(BUILD)/spec-trace.md --html $(BUILD)/spec-trace.html
 
 provenance: ## every fixture has its line in PROVENANCE.json
 	$(Q)$(PYTHON) ci/provenance.py --check
