@@ -3,8 +3,9 @@
 """Which rule of spec/ is cited by which code and covered by which test or case.
 
 Writes a table per sheet (--out, Markdown; --html, one page without outside resources) and prints totals per sheet.
-A rule is defined where its ID begins a line, a list item or a table row of spec/*.md. Ranges (`PXAR-150 .. PXAR-173`)
-stand for every rule in between. Exit status 1 if an ID is cited anywhere that no sheet defines, or defined twice.
+Exit status 1 if an ID is cited anywhere that no sheet defines, or defined twice, if a rule of level must is covered by
+no test or case and not listed in spec/untested.md, or if a rule listed there is covered after all.
+--open only lists the uncovered ones.
 """
 import argparse
 import glob
@@ -13,29 +14,14 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
-SHEETS = "PXAR|CRT|EXT|BLOB|IDX|CAT|MAN|CRY|BKP|RDR|API|CLI|CHK|CDM|APX|SPL|SYS"
-DEFINE = re.compile(rf"^\s*(?:[-*|]\s*)?(?:\*\*|`|\|\s*)*((?:{SHEETS})-\d{{3}}[a-z]?)\b(.*)")
-CITE = re.compile(rf"\b({SHEETS})-(\d{{3}})([a-z]?)\b"
-                  rf"(?:\s*(\.\.\.?|…|–|/)\s*(?:(?:{SHEETS})-)?(\d{{3}})(?![\d.]))?")
+from spec_rules import LEVELS, Rule, Spec, read
+
 COVERS_C = re.compile(r"/\*\s*covers:(.*?)\*/", re.S)
 COVERS_PY = re.compile(r"^# ?covers:(.*(?:\n#(?!\s*covers:).*)*)", re.M)
-WORDS = 70
-
-
-@dataclass
-class Rule:
-    ident: str
-    where: str
-    text: str
-    cited: set[str] = field(default_factory=set)
-    covered: set[str] = field(default_factory=set)
-
-
-def read(path: str) -> str:
-    with open(path, encoding="utf-8") as f:
-        return f.read()
+WORDS = 90
+HEAD = ("rules", "sheet", "defined", *LEVELS, "must covered", "must excused", "must open", "cited in src/")
 
 
 def files(folder: str, *ends: str) -> list[str]:
@@ -46,94 +32,75 @@ def files(folder: str, *ends: str) -> list[str]:
     return found
 
 
-def first_words(rest: str) -> str:
-    text = re.sub(r"[*`]", "", rest).strip(" |:—-").replace("|", "·")
-    text = re.sub(r"\s+", " ", text)
-    return text if len(text) <= WORDS else text[:WORDS].rsplit(" ", 1)[0] + " …"
+def cases_in(data: object) -> Iterator[dict]:
+    """Every object with a list of rules, wherever in the document it stands."""
+    if isinstance(data, dict):
+        if isinstance(data.get("rules"), list):
+            yield data
+        for value in data.values():
+            yield from cases_in(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from cases_in(value)
 
 
-class Trace:
-    def __init__(self) -> None:
-        self.rules: dict[str, Rule] = {}
-        self.sheets: dict[str, list[str]] = {}
-        self.problems: list[str] = []
-        for path in sorted(glob.glob("spec/*.md")):
-            for number, line in enumerate(read(path).splitlines(), 1):
-                if m := DEFINE.match(line):
-                    self.define(m.group(1), f"{path}:{number}", first_words(m.group(2)))
-        self.by_sheet = {s: {int(i[-4:-1] if i[-1].isalpha() else i[-3:]): [] for i in ids}
-                         for s, ids in self.sheets.items()}
-        for ident in self.rules:
-            sheet, number = ident.split("-")
-            self.by_sheet[sheet][int(number[:3])].append(ident)
-
-    def define(self, ident: str, where: str, text: str) -> None:
-        if ident in self.rules:
-            self.problems.append(f"{where}: {ident} is also defined at {self.rules[ident].where}")
-            return
-        self.rules[ident] = Rule(ident, where, text)
-        self.sheets.setdefault(ident.split("-")[0], []).append(ident)
-
-    def idents(self, text: str, path: str, base: int = 1) -> set[str]:
-        """Rules that a text names, ranges included; unknown ones become problems."""
-        found = set()
-        for m in CITE.finditer(text):
-            sheet, first, letter, joint, last = m.groups()
-            named = [f"{sheet}-{first}{letter}"]
-            if joint:
-                named.append(f"{sheet}-{last}")
-            for ident in named:
-                if ident in self.rules:
-                    found.add(ident)
-                else:
-                    line = base + text.count("\n", 0, m.start())
-                    self.problems.append(f"{path}:{line}: {ident} is defined in no sheet")
-            if joint and joint != "/":
-                for number in range(int(first), int(last)):
-                    found.update(self.by_sheet.get(sheet, {}).get(number, ()))
-        return found
-
-    def add(self, idents: set[str], path: str, tests: bool) -> None:
-        for ident in idents:
-            (self.rules[ident].covered if tests else self.rules[ident].cited).add(path)
-
-    def code(self) -> None:
+class Trace(Spec):
+    def scan(self) -> None:
         for path in files("src", ".c", ".h", ".inc", ".py"):
-            self.add(self.idents(read(path), path), path.removeprefix("src/"), tests=False)
+            for ident in self.idents(read(path), path):
+                self.rules[ident].cited.add(path.removeprefix("src/"))
         for folder in ("tests", "fuzz", "bench", "ci"):
             for path in files(folder, ".c", ".h", ".py"):
-                if path != "ci/spec-trace.py":
-                    self.test(path, covering=folder in ("tests", "fuzz"))
+                self.test(path, covering=folder in ("tests", "fuzz"))
         for path in files("spec/cases", ".json"):
-            self.case(path)
+            self.cases(path)
         for path in sorted(glob.glob("spec/*.md")):
             self.idents(read(path), path)
+        self.problems += [f"spec/untested.md: {r.ident} is covered by {min(r.covered)}"
+                          for r in self.rules.values() if r.excuse and r.covered]
 
     def test(self, path: str, covering: bool) -> None:
         text = read(path)
         self.idents(text, path)
-        if covering:
-            known = len(self.problems)
-            for block in (COVERS_PY if path.endswith(".py") else COVERS_C).findall(text):
-                self.add(self.idents(block, path), path.removeprefix("tests/"), tests=True)
-            del self.problems[known:]  # the whole file was looked at already
+        if not covering:
+            return
+        known = len(self.problems)
+        for block in (COVERS_PY if path.endswith(".py") else COVERS_C).findall(text):
+            for ident in self.idents(block, path):
+                self.rules[ident].covered.add(path.removeprefix("tests/"))
+        del self.problems[known:]  # the whole file was looked at already
 
-    def case(self, path: str) -> None:
-        data = json.loads(read(path))
-        for case in data if isinstance(data, list) else [data]:
-            if isinstance(case, dict) and isinstance(case.get("rules"), list):
-                self.add(self.idents(" ; ".join(case["rules"]), path), f"case {case.get('id', path)}", tests=True)
+    def cases(self, path: str) -> None:
+        try:
+            data = json.loads(read(path))
+        except ValueError as e:
+            self.problems.append(f"{path}: {e}")
+            return
+        for case in cases_in(data):
+            name = f"case {case.get('id', os.path.basename(path))}"
+            for ident in self.idents(" ; ".join(map(str, case["rules"])), path):
+                self.rules[ident].covered.add(name)
 
-    def totals(self) -> list[tuple[str, str, int, int, int, int]]:
+    def open(self) -> list[Rule]:
+        return [r for r in self.rules.values() if r.level == "must" and not r.covered and not r.excuse]
+
+    def totals(self) -> list[tuple]:
         rows = []
-        for sheet, ids in self.sheets.items():
+        for prefix, ids in self.idents_of.items():
             rules = [self.rules[i] for i in ids]
-            rows.append((sheet, rules[0].where.split(":")[0], len(rules), sum(bool(r.cited) for r in rules),
-                         sum(bool(r.covered) for r in rules), sum(not r.cited and not r.covered for r in rules)))
+            must = [r for r in rules if r.level == "must"]
+            rows.append((prefix, self.sheets[prefix], len(rules), *(sum(r.level == v for r in rules) for v in LEVELS),
+                         sum(bool(r.covered) for r in must), sum(bool(r.excuse) for r in must),
+                         sum(not r.covered and not r.excuse for r in must), sum(bool(r.cited) for r in rules)))
         return rows
 
+    def sum(self) -> tuple:
+        rows = self.totals()
+        return ("all", "", *(sum(r[i] for r in rows) for i in range(2, len(HEAD))))
 
-HEAD = ("rules", "sheet", "defined", "cited", "covered", "neither")
+
+def short(text: str) -> str:
+    return text if len(text) <= WORDS else text[:WORDS].rsplit(" ", 1)[0] + " …"
 
 
 def names(paths: set[str]) -> str:
@@ -141,41 +108,63 @@ def names(paths: set[str]) -> str:
     return ", ".join(shown[:4]) + (f", +{len(shown) - 4}" if len(shown) > 4 else "")
 
 
+def state(r: Rule) -> str:
+    return "covered" if r.covered else "excused" if r.excuse else "open" if r.level == "must" else "not covered"
+
+
 def markdown(trace: Trace) -> str:
-    out = ["# Rules of spec/: where they are cited and what covers them", "",
+    out = ["# Rules of spec/: level, where they are cited, what covers them", "",
            "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    out += ["| " + " | ".join(map(str, row)) + " |" for row in trace.totals()]
-    for sheet, ids in trace.sheets.items():
-        out += ["", f"## {sheet}", "", "| rule | says | cited in | covered by |", "|---|---|---|---|"]
+    out += ["| " + " | ".join(map(str, row)) + " |" for row in [*trace.totals(), trace.sum()]]
+    for prefix, ids in trace.idents_of.items():
+        out += ["", f"## {prefix}", "", "| rule | level | says | cited in | covered by |", "|---|---|---|---|---|"]
         for ident in ids:
             r = trace.rules[ident]
-            out.append(f"| {ident} | {r.text} | {names(r.cited)} | {names(r.covered)} |")
-        neither = [i for i in ids if not trace.rules[i].cited and not trace.rules[i].covered]
-        if neither:
-            out += ["", f"Neither cited nor covered ({len(neither)}): {', '.join(neither)}"]
+            by = names(r.covered) or (f"not tested: {r.excuse}" if r.excuse else "**open**" if r in trace.open() else "")
+            out.append(f"| {ident} | {r.level} | {short(r.text).replace('|', '·')} | {names(r.cited)} | {by} |")
     return "\n".join(out) + "\n"
 
 
-STYLE = """body{font:14px/1.4 system-ui,sans-serif;margin:2em;max-width:110em;color-scheme:light dark}
-table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #8886;padding:.2em .6em;text-align:left;
-vertical-align:top}.none{background:#e553}.part{background:#eb03}.full{background:#4a43}"""
+STYLE = """:root{color-scheme:light dark}body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:100em;padding:0 1em}
+table{border-collapse:collapse;margin:1em 0;width:100%}td,th{border:1px solid #8885;padding:.25em .6em;text-align:left;
+vertical-align:top}table.totals{width:auto}table.totals td:nth-child(n+3){text-align:right}
+td:first-child{white-space:nowrap;font-weight:600}.covered{border-left:.5em solid #2a8a4a}.excused{border-left:.5em solid #b8860b}
+.open{border-left:.5em solid #c0392b;background:#c0392b22}.not-covered{border-left:.5em solid #8888}
+.level{white-space:nowrap}.paths{font:12px/1.4 ui-monospace,monospace;max-width:28em;overflow-wrap:anywhere}
+nav a{margin-right:1em}summary{cursor:pointer}"""
+
+
+def cell(text: str, kind: str = "") -> str:
+    return f'<td class="{kind}">{html.escape(text)}</td>' if kind else f"<td>{html.escape(text)}</td>"
+
+
+def paths(found: set[str]) -> str:
+    if len(found) <= 4:
+        return f'<td class="paths">{"<br>".join(html.escape(p) for p in sorted(found))}</td>'
+    rows = sorted(found)
+    return (f'<td class="paths"><details><summary>{html.escape(rows[0])} and {len(rows) - 1} more</summary>'
+            + "<br>".join(html.escape(p) for p in rows) + "</details></td>")
 
 
 def page(trace: Trace) -> str:
-    def row(cells: tuple, kind: str = "", cell: str = "td") -> str:
-        return f'<tr class="{kind}">' + "".join(f"<{cell}>{html.escape(str(c))}</{cell}>" for c in cells) + "</tr>"
-
-    out = ['<!doctype html><html lang="en"><meta charset="utf-8"><title>spec trace</title>', f"<style>{STYLE}</style>",
-           "<h1>Rules of spec/</h1>", "<table>", row(HEAD, cell="th")]
-    out += [row(r) for r in trace.totals()] + ["</table>"]
-    for sheet, ids in trace.sheets.items():
-        out += [f"<h2>{sheet}</h2><table>", row(("rule", "says", "cited in", "covered by"), cell="th")]
+    head = "<tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in HEAD) + "</tr>"
+    out = ['<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+           f"<title>Rules of spec/</title><style>{STYLE}</style></head><body><h1>Rules of spec/</h1>",
+           "<p>Left edge: green covered by a test or case, amber excused in untested.md, red a must rule without either, "
+           "grey not covered and not required to be.</p><nav>",
+           *(f'<a href="#{p}">{p}</a>' for p in trace.idents_of), '</nav><table class="totals">', head]
+    out += ["<tr>" + "".join(cell(str(c)) for c in row) + "</tr>" for row in [*trace.totals(), trace.sum()]]
+    out.append("</table>")
+    for prefix, ids in trace.idents_of.items():
+        out.append(f'<h2 id="{prefix}">{prefix}: {html.escape(trace.sheets[prefix])}</h2><table>'
+                   "<tr><th>rule</th><th>level</th><th>says</th><th>cited in</th><th>covered by</th></tr>")
         for ident in ids:
             r = trace.rules[ident]
-            kind = "full" if r.covered else "part" if r.cited else "none"
-            out.append(row((ident, r.text, names(r.cited), names(r.covered)), kind))
+            by = paths(r.covered) if r.covered else cell(f"not tested: {r.excuse}" if r.excuse else "")
+            out.append(f'<tr id="{ident}"><td class="{state(r).replace(" ", "-")}">{ident}</td>{cell(r.level, "level")}'
+                       f"{cell(r.text)}{paths(r.cited)}{by}</tr>")
         out.append("</table>")
-    return "\n".join(out) + "\n"
+    return "\n".join(out) + "</body></html>\n"
 
 
 def write(path: str, text: str) -> None:
@@ -188,21 +177,25 @@ def main() -> int:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--out", default="build/spec-trace.md", metavar="FILE")
     args.add_argument("--html", metavar="FILE")
+    args.add_argument("--open", action="store_true", help="uncovered rules of level must are no failure")
     opts = args.parse_args()
 
     trace = Trace()
-    trace.code()
+    trace.scan()
     write(opts.out, markdown(trace))
     if opts.html:
         write(opts.html, page(trace))
-    rows = trace.totals()
-    for row in rows:
-        print("  %-5s %4d rules, %4d cited in src/, %4d covered by tests, %4d neither" % (row[0], *row[2:]))
-    print("  all   %4d rules, %4d cited in src/, %4d covered by tests, %4d neither; %s"
-          % (*(sum(r[i] for r in rows) for i in range(2, 6)), opts.out))
+    for row in [*trace.totals(), trace.sum()]:
+        print("  %-5s %4d rules, %4d must: %4d covered, %3d excused, %3d open" % (row[0], row[2], row[3], *row[7:10]))
+    for rule in [] if opts.open else trace.open():
+        print(f"{rule.where}: {rule.ident} (must) is covered by no test or case: {short(rule.text)}")
+    for prefix in trace.idents_of if opts.open else ():
+        if left := [r.ident for r in trace.open() if r.ident.startswith(prefix + "-")]:
+            print("  open:", *left)
     for line in trace.problems:
         print(line)
-    return 1 if trace.problems else 0
+    print(f"  {opts.out}" + (f", {opts.html}" if opts.html else ""))
+    return 1 if trace.problems or (trace.open() and not opts.open) else 0
 
 
 if __name__ == "__main__":
