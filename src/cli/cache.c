@@ -26,28 +26,26 @@ static bool ticket_path(char *out, size_t cap)
     return n > 0 && (size_t)n < cap;
 }
 
-/* Where settings go: $XDG_CONFIG_HOME, else ~/.config; NULL without a home. `out` has 4096 bytes. */
-static const char *config_dir(char *out)
+const char *pbr_config_dir(char *buf)
 {
     const char *config = getenv("XDG_CONFIG_HOME");
     const char *home = getenv("HOME");
     if (config && config[0])
         return config;
-    if (!home || !home[0] || snprintf(out, 4096, "%s/.config", home) >= 4096)
+    if (!home || !home[0] || snprintf(buf, 4096, "%s/.config", home) >= 4096)
         return NULL;
-    return out;
+    return buf;
 }
 
 static bool fingerprint_path(char *out, size_t cap)
 {
     char buf[4096];
-    const char *dir = config_dir(buf);
+    const char *dir = pbr_config_dir(buf);
     const int n = dir ? snprintf(out, cap, "%s/proxmox-backup/fingerprints", dir) : -1;
     return n > 0 && (size_t)n < cap;
 }
 
-/* Creates the directories of a file that lie below `base`, which must be there itself (API-047). */
-static void make_parents(const char *path, const char *base)
+void pbr_make_parents(const char *path, const char *base)
 {
     char dir[4096];
     (void)snprintf(dir, sizeof(dir), "%s", path);
@@ -62,7 +60,7 @@ static void write_file(const struct pbr_env *env, const char *path, const char *
 {
     struct pbr_publish out;
     struct pbr_diag diag = { 0 };
-    make_parents(path, base);
+    pbr_make_parents(path, base);
     int rc = pbr_publish_open(&out, env, AT_FDCWD, path, 0600, &diag);
     if (rc == PBR_OK)
         rc = pbr_write_all(out.fd, text, path, &diag);
@@ -146,8 +144,7 @@ bool pbr_cache_store_ticket(const struct pbr_env *env, const char *host, const c
     char *text = had || ticket ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     if (text) {
         write_file(env, path, getenv("XDG_RUNTIME_DIR"), pbr_span_str(text));
-        pbr_wipe(text, strlen(text));
-        free(text);
+        pbr_json_text_free(text);
     }
     json_decref(root);
     return had;
@@ -209,7 +206,7 @@ void pbr_cache_store_fingerprint(const struct pbr_env *env, const char *host, co
         rc = pbr_buf_printf(&text, "%s %s\n", host, fingerprint);
     if (rc == PBR_OK) {
         char buf[4096];
-        const char *dir = config_dir(buf);
+        const char *dir = pbr_config_dir(buf);
         (void)mkdir(dir, 0700); /* exists mostly */
         write_file(env, path, dir, pbr_buf_span(&text));
     }

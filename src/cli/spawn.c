@@ -50,23 +50,9 @@ static int split_words(char *text, char *words[WORDS_MAX])
     return n;
 }
 
-static int read_all(int fd, struct pbr_buf *out, struct pbr_diag *diag)
+static int run_words(const struct pbr_env *env, char *const *words, size_t max, struct pbr_buf *ret, struct pbr_diag *diag)
 {
-    for (;;) {
-        uint8_t *room;
-        if (pbr_buf_reserve(out, 4096, &room) < 0)
-            return pbr_fail_at(diag, PBR_E_LIMIT, NULL, "its output is longer than %zu bytes", out->max);
-        const ssize_t n = pbr_read_some(fd, room, 4096);
-        if (n < 0)
-            return pbr_fail_os(diag, errno, "cannot read its output");
-        if (n == 0)
-            return PBR_OK;
-        out->len += (size_t)n;
-    }
-}
-
-static int run_words(char *const *words, struct pbr_buf *out, struct pbr_diag *diag)
-{
+    struct pbr_buf out = { 0 };
     int ends[2];
     pid_t pid;
     int status = 0;
@@ -78,7 +64,7 @@ static int run_words(char *const *words, struct pbr_buf *out, struct pbr_diag *d
     const int failed = posix_spawnp(&pid, words[0], &actions, NULL, words, environ);
     posix_spawn_file_actions_destroy(&actions);
     pbr_close(&ends[1]);
-    int rc = failed ? pbr_fail_os(diag, failed, "cannot run %s", words[0]) : read_all(ends[0], out, diag);
+    int rc = failed ? pbr_fail_os(diag, failed, "cannot run %s", words[0]) : pbr_load_fd(env, ends[0], max, "its output", &out, diag);
     pbr_close(&ends[0]);
     if (failed)
         return rc;
@@ -86,6 +72,12 @@ static int run_words(char *const *words, struct pbr_buf *out, struct pbr_diag *d
         continue;
     if (rc == PBR_OK && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
         rc = pbr_fail_at(diag, PBR_E_IO, NULL, "%s failed", words[0]);
+    if (rc == PBR_OK)
+        *ret = out;
+    if (rc < 0 && out.ptr) {
+        pbr_wipe(out.ptr, out.cap); /* may be a secret */
+        pbr_buf_release(&out);
+    }
     return rc;
 }
 
@@ -93,19 +85,13 @@ int pbr_spawn_output(const struct pbr_env *env, const char *command, size_t max,
                      struct pbr_diag *diag)
 {
     char *words[WORDS_MAX];
-    struct pbr_buf out;
     char *text = pbr_alloc(env, strlen(command) + 2, 1);
     if (!text)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a command");
     memcpy(text, command, strlen(command));
-    pbr_buf_init(&out, env, max + 4096);
     int rc = split_words(text, words) > 0 ? PBR_OK : pbr_fail_at(diag, PBR_E_ARG, "API-040", "unusable command line");
     if (rc == PBR_OK)
-        rc = run_words(words, &out, diag);
+        rc = run_words(env, words, max, ret, diag);
     pbr_free(env, text);
-    if (rc < 0)
-        pbr_buf_release(&out);
-    else
-        *ret = out;
     return rc;
 }

@@ -7,7 +7,8 @@
 #include "format/manifest.h"
 #include "prim/prim.h"
 
-enum { IV_LEN = 16, TAG_LEN = 16, SALT_LEN = 32, HEAD_LEN = IV_LEN + TAG_LEN };
+enum { IV_LEN = 16, TAG_LEN = 16, SALT_LEN = 32, HEAD_LEN = IV_LEN + TAG_LEN,
+       EMIT_FIXED = 512 /* names, numbers, times, fingerprint of a file */ };
 
 /* ---- names of the functions ---- */
 
@@ -235,10 +236,13 @@ int pbr_keyfile_emit(const struct pbr_keyfile *k, struct pbr_buf *out)
 {
     char created[PBR_ZONE_TIME_TEXT + 1], modified[PBR_ZONE_TIME_TEXT + 1];
     const size_t before = out->len;
+    uint8_t *room; /* for all of it at once: a buffer that moves leaves a copy of the key behind */
     if (!pbr_time_format_zone(&k->created, created) ||
         !pbr_time_format_zone(&k->modified, modified))
         return PBR_E_ARG;
-    int rc = emit_kdf(k, out);
+    int rc = pbr_buf_reserve(out, EMIT_FIXED + 2 * (k->data.len + k->salt.len) + (k->hint ? 6 * strlen(k->hint) : 0), &room);
+    if (rc == PBR_OK)
+        rc = emit_kdf(k, out);
     if (rc == PBR_OK)
         rc = pbr_buf_printf(out, ",\"created\":\"%s\",\"modified\":\"%s\",", created, modified);
     if (rc == PBR_OK)

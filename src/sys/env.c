@@ -68,6 +68,13 @@ uint64_t pbr_sys_peak_memory(void)
     return (uint64_t)usage.ru_maxrss * 1024u; /* Linux counts KiB */
 }
 
+int pbr_sys_utc_offset_min(int64_t time_s)
+{
+    const time_t t = (time_t)time_s;
+    struct tm tm;
+    return localtime_r(&t, &tm) ? (int)(tm.tm_gmtoff / 60) : 0;
+}
+
 void pbr_sys_format_local(int64_t time_s, enum pbr_time_form form, char out[64])
 {
     const time_t t = (time_t)time_s;

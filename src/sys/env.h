@@ -18,6 +18,8 @@ enum pbr_time_form {
     PBR_TIME_ISO,  /* "2023-11-14T22:13:20Z": the Z is literal although the zone is local (CAT-082) */
     PBR_TIME_LIST, /* "2023-11-14 22:13:20" (EXT-143) */
 };
+/* Local time minus UTC at that time, minutes (CRY-022). */
+int pbr_sys_utc_offset_min(int64_t time_s);
 /* Local time as a text of at most 63 characters and NUL; empty if the year cannot be represented. */
 void pbr_sys_format_local(int64_t time_s, enum pbr_time_form form, char out[64]);
 

@@ -83,55 +83,62 @@ int pbr_pwrite_all(int fd, uint64_t off, struct pbr_span in, const char *what, s
     return PBR_OK;
 }
 
-int pbr_load_file(const struct pbr_env *env, int dirfd, const char *path, size_t max, struct pbr_buf *ret,
-                  struct pbr_diag *diag)
+/* Room for the next read: of a file the rest and one byte more, so that its end is seen without growing the buffer; else what
+ * the buffer has left, so that it moves as seldom as possible (secrets are read with this, and moving leaves copies). */
+static size_t next_read(const struct pbr_buf *buf, const struct stat *st)
+{
+    size_t want = buf->cap > buf->len ? buf->cap - buf->len : 4096;
+    if (S_ISREG(st->st_mode) && (uint64_t)st->st_size >= buf->len)
+        want = (size_t)st->st_size - buf->len + 1;
+    return want < buf->max - buf->len ? want : buf->max - buf->len;
+}
+
+static int read_to_end(int fd, const struct stat *st, const char *what, struct pbr_buf *buf, struct pbr_diag *diag)
+{
+    for (;;) {
+        uint8_t *room, extra;
+        const size_t want = next_read(buf, st);
+        const int rc = want ? pbr_buf_reserve(buf, want, &room) : PBR_OK;
+        if (rc < 0)
+            return pbr_fail_at(diag, rc, NULL, "no memory for %s", what);
+        const ssize_t n = want ? pbr_read_some(fd, room, want) : pbr_read_some(fd, &extra, 1);
+        if (n < 0)
+            return pbr_fail_os(diag, errno, "cannot read %s", what);
+        if (n == 0)
+            return PBR_OK;
+        if (want == 0)
+            return pbr_fail_at(diag, PBR_E_LIMIT, NULL, "%s has more than %zu bytes", what, buf->max);
+        buf->len += (size_t)n;
+    }
+}
+
+int pbr_load_fd(const struct pbr_env *env, int fd, size_t max, const char *what, struct pbr_buf *ret,
+                struct pbr_diag *diag)
 {
     struct pbr_buf buf;
-    int rc;
     struct stat st = { 0 };
-    int fd = pbr_openat(dirfd, path, O_RDONLY | O_NOCTTY, 0);
-    if (fd < 0)
-        return pbr_fail_os(diag, errno, "cannot open %s", path);
+    int rc;
     pbr_buf_init(&buf, env, max);
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size > max) {
-        rc = pbr_fail_at(diag, PBR_E_LIMIT, NULL, "%s has %" PRIu64 " bytes, at most %zu are allowed", path,
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+        rc = pbr_fail_at(diag, PBR_E_LIMIT, NULL, "%s has %" PRIu64 " bytes, at most %zu are allowed", what,
                          (uint64_t)st.st_size, max);
-        goto out;
-    }
-    for (;;) {
-        uint8_t *room;
-        /* one byte more than the file has: its end is then seen without growing the buffer */
-        size_t want = S_ISREG(st.st_mode) && (uint64_t)st.st_size >= buf.len ? (size_t)st.st_size - buf.len + 1 : 4096;
-        if (want > max - buf.len)
-            want = max - buf.len;
-        if (want == 0) { /* full: one more byte would be too many */
-            uint8_t extra;
-            const ssize_t n = pbr_read_some(fd, &extra, 1);
-            rc = n == 0  ? PBR_OK
-                 : n < 0 ? pbr_fail_os(diag, errno, "cannot read %s", path)
-                         : pbr_fail_at(diag, PBR_E_LIMIT, NULL, "%s has more than %zu bytes", path, max);
-            break;
-        }
-        rc = pbr_buf_reserve(&buf, want, &room);
-        if (rc < 0) {
-            rc = pbr_fail_at(diag, rc, NULL, "no memory for %s", path);
-            break;
-        }
-        const ssize_t n = pbr_read_some(fd, room, want);
-        if (n < 0) {
-            rc = pbr_fail_os(diag, errno, "cannot read %s", path);
-            break;
-        }
-        if (n == 0)
-            break;
-        buf.len += (size_t)n;
-    }
-out:
-    pbr_close(&fd);
+    else
+        rc = read_to_end(fd, &st, what, &buf, diag);
     if (rc < 0)
         pbr_buf_release(&buf);
     else
         *ret = buf;
+    return rc;
+}
+
+int pbr_load_file(const struct pbr_env *env, int dirfd, const char *path, size_t max, struct pbr_buf *ret,
+                  struct pbr_diag *diag)
+{
+    int fd = pbr_openat(dirfd, path, O_RDONLY | O_NOCTTY, 0);
+    if (fd < 0)
+        return pbr_fail_os(diag, errno, "cannot open %s", path);
+    const int rc = pbr_load_fd(env, fd, max, path, ret, diag);
+    pbr_close(&fd);
     return rc;
 }
 

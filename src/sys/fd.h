@@ -26,6 +26,10 @@ PBR_MUST_USE int pbr_pwrite_all(int fd, uint64_t off, struct pbr_span in, const 
 PBR_MUST_USE int pbr_load_file(const struct pbr_env *env, int dirfd, const char *path, size_t max,
                                struct pbr_buf *ret, struct pbr_diag *diag);
 
+/* The same from where an open descriptor stands to its end: files, pipes, terminals. The caller closes it. */
+PBR_MUST_USE int pbr_load_fd(const struct pbr_env *env, int fd, size_t max, const char *what, struct pbr_buf *ret,
+                             struct pbr_diag *diag);
+
 /* ---- source, stream and sink over descriptors ---- */
 
 /* A regular file or block device as a source; the source owns a duplicate name of the fd: closing it closes fd. */
