@@ -24,13 +24,17 @@ OPT_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefin
 OPT_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 OPT_cover   := -O0 -g --coverage
 OPT_clang   := -O2 -g
+OPT_afl     := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 ifneq ($(filter $(VARIANT),clang fuzz),)
 CC := $(CLANG)
 endif
-ifeq ($(filter $(VARIANT),release debug asan tsan cover clang fuzz),)
-$(error VARIANT must be one of release debug asan tsan cover clang fuzz)
+ifeq ($(VARIANT),afl)
+CC := afl-clang-fast
+endif
+ifeq ($(filter $(VARIANT),release debug asan tsan cover clang fuzz afl),)
+$(error VARIANT must be one of release debug asan tsan cover clang fuzz afl)
 endif
 
 DIR     := $(BUILD)/$(VARIANT)
@@ -38,7 +42,8 @@ CPPDEFS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DPBR_VERSION='"$(VERSION)"' -Is
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -pthread
 ALL_CFLAGS  = $(WARN) $(WERROR) $(OPT_$(VARIANT)) $(CPPDEFS) $(PKG_CFLAGS) -pthread -fvisibility=default $(CPPFLAGS) $(CFLAGS)
-ALL_LDFLAGS = $(OPT_$(VARIANT)) $(LDFLAGS)
+# bound at start: a late binding would save registers, with keys in them, on the stack
+ALL_LDFLAGS = $(OPT_$(VARIANT)) -Wl,-z,relro,-z,now $(LDFLAGS)
 
 ifeq ($(V),0)
 Q := @
@@ -68,6 +73,11 @@ FUZZ_LIB_OBJ := $(patsubst %.c,$(DIR)/%.o,$(sort $(wildcard fuzz/support/*.c)))
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(DIR)/%)
 FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,fuzz/driver.c)
 T        ?= 60
+ENGINE   ?= afl
+FUZZ_VARIANT := $(if $(filter libfuzzer,$(ENGINE)),fuzz,afl)
+# Generations of the model test in C, chains of ten backups of the one with the program
+ROUNDS   ?= 20000
+CHAINS   ?= 8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -130,10 +140,15 @@ unit: $(TEST_BIN) ## unit and property tests in C (VARIANT= chooses the build)
 	$(Q)ci/run-tests $(TEST_BIN)
 
 check: all unit fuzz-replay lint-fast spec-trace provenance ## everything that needs no server, under two minutes
-	$(Q)$(PYTHON) -m pytest -q -rs -n $(JOBS) tests/oracle
+	$(Q)$(PYTHON) -m pytest -q -rs -n $(JOBS) tests/oracle tests/spec
 
 check-e2e: all ## end-to-end tests (pytest): program against server, golden data, oracle
 	$(Q)PBSREF=$(abspath $(PROG)) $(PYTHON) -m pytest -q -rs -n $(JOBS) tests/e2e
+
+check-model: $(DIR)/tests/prop/detect_model_test all ## change detection against its models: make check-model ROUNDS=20000 SEED= (a failure names its seed)
+	$(Q)PBR_MODEL_ROUNDS=$(ROUNDS) $(if $(SEED),PBR_SEED=$(SEED)) $<
+	$(Q)PBSREF=$(abspath $(PROG)) PBR_MODEL_CHAINS=$(CHAINS) $(if $(SEED),PBR_SEED=$(SEED)) \
+	    $(PYTHON) -m pytest -q -n $(JOBS) tests/e2e/test_reuse_model.py
 
 check-asan: ## C tests and end-to-end tests with AddressSanitizer and UBSan
 	$(Q)$(MAKE) VARIANT=asan unit check-e2e
@@ -151,13 +166,18 @@ fuzz-replay: $(FUZZ_BIN) ## every input of fuzz/corpus and fuzz/regress through 
 	$(Q)set -e; for t in $(FUZZ_BIN); do n=$$(basename $$t); printf '  %-12s' $$n; \
 	    $$t $$(ls -d fuzz/corpus/$$n fuzz/regress/$$n 2>/dev/null); done
 
-fuzz: ## fuzz one target with libFuzzer: make fuzz TARGET=pxar_dec T=60 (new inputs: build/fuzz-corpus)
+fuzz: ## fuzz one target: make fuzz TARGET=pxar_dec T=60 (seconds; ENGINE=afl, or libfuzzer)
 	$(Q)test -f fuzz/$(TARGET).c || { echo "TARGET must be one of: $(FUZZ_SRC:fuzz/%.c=%)"; exit 1; }
-	$(Q)$(MAKE) VARIANT=fuzz $(BUILD)/fuzz/fuzz/$(TARGET)
-	$(Q)mkdir -p $(BUILD)/fuzz-corpus/$(TARGET) $(BUILD)/fuzz-found
-	$(Q)$(BUILD)/fuzz/fuzz/$(TARGET) -max_total_time=$(T) -max_len=65536 -rss_limit_mb=2048 -timeout=20 \
-	    -artifact_prefix=$(BUILD)/fuzz-found/$(TARGET)- $(if $(wildcard fuzz/dict/$(TARGET).dict),-dict=fuzz/dict/$(TARGET).dict) \
-	    $(BUILD)/fuzz-corpus/$(TARGET) fuzz/corpus/$(TARGET) $(wildcard fuzz/regress/$(TARGET))
+	$(Q)$(MAKE) VARIANT=$(FUZZ_VARIANT) $(BUILD)/$(FUZZ_VARIANT)/fuzz/$(TARGET)
+	$(Q)$(PYTHON) fuzz/run.py --build $(BUILD) --engine $(ENGINE) --time $(T) $(TARGET)
+
+fuzz-all: ## all fuzz targets, two at once, and a table: make fuzz-all T=600 (ENGINE=afl, or libfuzzer)
+	$(Q)$(MAKE) VARIANT=$(FUZZ_VARIANT) $(FUZZ_SRC:%.c=$(BUILD)/$(FUZZ_VARIANT)/%)
+	$(Q)$(PYTHON) fuzz/run.py --build $(BUILD) --engine $(ENGINE) --time $(T) $(FUZZ_SRC:fuzz/%.c=%)
+
+fuzz-min: ## takes what fuzzing found into fuzz/corpus and leaves what adds coverage (TARGET=, or all)
+	$(Q)$(MAKE) VARIANT=fuzz $(FUZZ_SRC:%.c=$(BUILD)/fuzz/%)
+	$(Q)$(PYTHON) fuzz/run.py --build $(BUILD) --minimise $(or $(TARGET),$(FUZZ_SRC:fuzz/%.c=%))
 
 spec-trace: ## which rule of spec/ is covered by which code and test (build/spec-trace.md, .html)
 	$(Q)$(PYTHON) ci/spec-trace.py --open --out $(BUILD)/spec-trace.md --html $(BUILD)/spec-trace.html
@@ -199,5 +219,5 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: all unit check check-e2e check-asan check-tsan check-valgrind fuzz fuzz-replay spec-trace provenance lint-fast lint bench \
+.PHONY: all unit check check-e2e check-model check-asan check-tsan check-valgrind fuzz fuzz-all fuzz-min fuzz-replay spec-trace provenance lint-fast lint bench \
         format cover install clean help

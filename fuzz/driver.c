@@ -1,13 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* A main for fuzz targets without libFuzzer: every argument is a file, or a folder whose files are taken one by one (in
  * the order of their names). Prints how many inputs were run; a violated property aborts with the input's name before it.
- * Under AFL++: afl-fuzz ... -- target @@ */
+ * Built with an AFL++ compiler and called without arguments it is AFL++'s persistent mode: inputs come through shared
+ * memory (from stdin without afl-fuzz around it), RUNS of them in one process. */
 #include <dirent.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 
 static unsigned long run_nr;
+
+/* In memory of exactly that size, so that a read behind the end is seen. */
+static void run_bytes(const void *data, size_t len)
+{
+    uint8_t *exact = malloc(len ? len : 1);
+    if (!exact)
+        exit(1);
+    if (len)
+        memcpy(exact, data, len);
+    (void)LLVMFuzzerTestOneInput(exact, len);
+    free(exact);
+    run_nr++;
+}
 
 static void run_file(const char *path)
 {
@@ -28,15 +43,9 @@ static void run_file(const char *path)
         data = larger;
     }
     (void)fclose(f);
-    uint8_t *exact = malloc(len ? len : 1); /* so that a read behind the end is seen */
-    if (!exact)
-        exit(1);
-    memcpy(exact, data, len);
-    free(data);
     (void)setenv("PBR_FUZZ_INPUT", path, 1); /* a core file shows it */
-    (void)LLVMFuzzerTestOneInput(exact, len);
-    free(exact);
-    run_nr++;
+    run_bytes(data, len);
+    free(data);
 }
 
 static int visible(const struct dirent *e)
@@ -61,8 +70,33 @@ static void run_folder(const char *path)
     free(list);
 }
 
+#ifdef __AFL_COMPILER
+enum { RUNS = 2000 };
+
+/* the macros are AFL++'s */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#pragma GCC diagnostic ignored "-Wconversion"
+__AFL_FUZZ_INIT();
+
+static int run_afl(void)
+{
+    __AFL_INIT();
+    const uint8_t *data = __AFL_FUZZ_TESTCASE_BUF; /* behind __AFL_INIT, before __AFL_LOOP */
+    while (__AFL_LOOP(RUNS))
+        run_bytes(data, (size_t)__AFL_FUZZ_TESTCASE_LEN);
+    return 0;
+}
+#pragma GCC diagnostic pop
+#endif
+
 int main(int argc, char **argv)
 {
+#ifdef __AFL_COMPILER
+    if (argc == 1)
+        return run_afl();
+#endif
     for (int i = 1; i < argc; i++) {
         struct stat st;
         if (stat(argv[i], &st) != 0) {

@@ -20,6 +20,8 @@ enum {
 struct pbr_access {
     const struct pbr_env *env;
     const struct pbr_source *archive, *payload;
+    uint64_t root;            /* position of the root's ENTRY as its tail names it: 0 but behind a draft's marker */
+    uint64_t appendix, total; /* the appendix: where it starts, its bytes; total 0: there is none */
 };
 
 struct pbr_access_dir {
@@ -50,22 +52,72 @@ static int check_start(const struct pbr_source *archive, struct pbr_diag *diag)
         return pbr_fail(diag, PBR_E_FORMAT, "PXAR-004", 0, "invalid header - too small (%" PRIu64 ")", full);
     if (htype == PBR_PXAR_FORMAT_VERSION && version != 1 && version != 2)
         return pbr_fail(diag, PBR_E_UNSUPPORTED, "PXAR-041", 16, "unknown format version %" PRIu64, version);
-    if (htype != PBR_PXAR_FORMAT_VERSION && htype != PBR_PXAR_ENTRY && htype != PBR_PXAR_ENTRY_V1)
+    if (htype != PBR_PXAR_FORMAT_VERSION && htype != PBR_PXAR_DRAFT_VERSION && htype != PBR_PXAR_ENTRY && htype != PBR_PXAR_ENTRY_V1)
         return pbr_fail(diag, PBR_E_FORMAT, "PXAR-005", 0, "archive starts with item %s",
                         pbr_pxar_type_name(htype));
     return PBR_OK;
 }
 
+/* The two last records, and the item in front of the appendix that they lead to [APX-061]. */
+static int check_appendix(struct pbr_access *a, struct pbr_pxar_rec tail, struct pbr_pxar_rec appendix, struct pbr_diag *diag)
+{
+    enum { ITEM = PBR_PXAR_HDR + 8 };
+    uint8_t item[ITEM];
+    const uint64_t end = a->archive->size, at = end - PBR_PXAR_GOODBYE_REC;
+    if (tail.hash != PBR_PXAR_GOODBYE_TAIL || tail.size > end || appendix.offset != appendix.size || appendix.size == 0 ||
+        appendix.offset > end - tail.size || end - tail.size - appendix.offset < ITEM || tail.offset > end - tail.size)
+        return pbr_fail(diag, PBR_E_FORMAT, "APX-061", at, "the last record does not lead to an appendix");
+    const uint64_t start = end - tail.size - appendix.offset;
+    const int rc = pbr_source_read_at(a->archive, start - ITEM, item, ITEM, diag);
+    if (rc < 0)
+        return rc;
+    if (pbr_get_u64le(item) != PBR_PXAR_APPENDIX || pbr_get_u64le(item + 8) != ITEM ||
+        pbr_get_u64le(item + PBR_PXAR_HDR) != appendix.size)
+        return pbr_fail(diag, PBR_E_FORMAT, "APX-061", start - ITEM, "no APPENDIX item in front of the appendix");
+    a->root = end - tail.size - tail.offset;
+    a->appendix = start;
+    a->total = appendix.size;
+    return PBR_OK;
+}
+
+/* What the end says [APX-060]; that there is a goodbye table at all is found out later. */
+static int check_end(struct pbr_access *a, struct pbr_diag *diag)
+{
+    uint8_t recs[2 * PBR_PXAR_GOODBYE_REC];
+    if (a->archive->size < sizeof(recs))
+        return PBR_OK;
+    const int rc = pbr_source_read_at(a->archive, a->archive->size - sizeof(recs), recs, sizeof(recs), diag);
+    if (rc < 0)
+        return rc;
+    const struct pbr_pxar_rec last = pbr_goodbye_rec_get(recs + PBR_PXAR_GOODBYE_REC);
+    return last.hash == PBR_PXAR_APPENDIX_TAIL ? check_appendix(a, pbr_goodbye_rec_get(recs), last, diag) : PBR_OK;
+}
+
+/* An archive with the draft's marker names the ENTRY behind it, with or without appendix [APX-035]. */
+static int check_marker(struct pbr_access *a, struct pbr_diag *diag)
+{
+    uint8_t hdr[PBR_PXAR_HDR];
+    const int rc = pbr_source_read_at(a->archive, 0, hdr, sizeof(hdr), diag);
+    if (rc == PBR_OK && pbr_get_u64le(hdr) == PBR_PXAR_DRAFT_VERSION)
+        a->root = PBR_PXAR_HDR;
+    return rc;
+}
+
 int pbr_access_open(const struct pbr_env *env, const struct pbr_source *archive, const struct pbr_source *payload,
                     struct pbr_access **ret, struct pbr_diag *diag)
 {
-    const int rc = check_start(archive, diag);
+    struct pbr_access access = { .env = env, .archive = archive, .payload = payload };
+    int rc = check_start(archive, diag);
+    if (rc == PBR_OK)
+        rc = check_marker(&access, diag);
+    if (rc == PBR_OK)
+        rc = check_end(&access, diag);
     if (rc < 0)
         return rc;
     struct pbr_access *a = pbr_alloc(env, 1, sizeof(*a));
     if (!a)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "out of memory");
-    *a = (struct pbr_access){ env, archive, payload };
+    *a = access;
     *ret = a;
     return PBR_OK;
 }
@@ -153,6 +205,32 @@ static int load_entry(struct pbr_access *a, uint64_t pos, uint64_t end, struct p
     return PBR_OK;
 }
 
+/* The file that a reference leads to, in place of the reference [APX-054, APX-063, APX-064]. */
+static int resolve(struct pbr_access *a, struct pbr_access_entry **entry, struct pbr_diag *diag)
+{
+    const struct pbr_pxar_entry *ref = &(*entry)->entry;
+    struct pbr_access_entry *e;
+    if (ref->appendix_off >= a->total)
+        return pbr_fail(diag, PBR_E_FORMAT, a->total ? "APX-054" : "APX-056", ref->entry_pos,
+                        "reference to %" PRIu64 " of an appendix of %" PRIu64 " bytes", ref->appendix_off, a->total);
+    const uint64_t pos = a->appendix + ref->appendix_off, end = a->appendix + a->total;
+    int rc = load_entry(a, pos, end, &e, diag);
+    if (rc < 0)
+        return rc;
+    if (e->entry.kind != PBR_KIND_FILE || e->entry.has_ref)
+        rc = pbr_fail(diag, PBR_E_FORMAT, "APX-029", pos, "a reference leads to a %s", pbr_pxar_kind_name(e->entry.kind));
+    else if (!pbr_span_eq(e->entry.name, ref->name) || e->entry.size != ref->size || e->entry.size > end - e->entry.data_pos)
+        rc = pbr_fail(diag, PBR_E_FORMAT, "APX-054", pos, "the file in the appendix is not the one that was referenced");
+    if (rc < 0) {
+        pbr_access_entry_free(e);
+        return rc;
+    }
+    e->end = (*entry)->end;
+    pbr_access_entry_free(*entry);
+    *entry = e;
+    return PBR_OK;
+}
+
 /* ---- directories ---- */
 
 void pbr_access_dir_free(struct pbr_access_dir *d)
@@ -167,10 +245,12 @@ void pbr_access_dir_free(struct pbr_access_dir *d)
 static int read_table(struct pbr_access *a, struct pbr_access_dir *d, struct pbr_diag *diag)
 {
     uint8_t bytes[PBR_PXAR_GOODBYE_REC];
+    const bool has_appendix = a->total > 0 && d->end == a->archive->size; /* one record more [APX-062] */
+    const uint64_t tail_end = has_appendix ? d->end - PBR_PXAR_GOODBYE_REC : d->end;
     const uint64_t end = d->end;
     if (end < PBR_PXAR_GOODBYE_REC || end > a->archive->size)
         return pbr_fail(diag, PBR_E_FORMAT, "PXAR-261", end, "no directory can end here");
-    const uint64_t tail_pos = end - PBR_PXAR_GOODBYE_REC;
+    const uint64_t tail_pos = tail_end - PBR_PXAR_GOODBYE_REC;
     int rc = pbr_source_read_at(a->archive, tail_pos, bytes, sizeof(bytes), diag);
     if (rc < 0)
         return rc;
@@ -186,7 +266,9 @@ static int read_table(struct pbr_access *a, struct pbr_access_dir *d, struct pbr
     if (tail.offset > d->goodbye)
         return pbr_fail(diag, PBR_E_FORMAT, "PXAR-261", tail_pos, "goodbye offset out of range");
     d->self = d->goodbye - tail.offset;
-    const uint64_t len = tail.size - TABLE_MIN;
+    if (has_appendix && tail.size < TABLE_MIN + PBR_PXAR_GOODBYE_REC)
+        return pbr_fail(diag, PBR_E_FORMAT, "APX-033", tail_pos, "invalid goodbye table size: %" PRIu64, tail.size);
+    const uint64_t len = tail.size - TABLE_MIN - (has_appendix ? PBR_PXAR_GOODBYE_REC : 0);
     if (len > TABLE_MAX)
         return pbr_fail(diag, PBR_E_LIMIT, NULL, tail_pos, "goodbye table of %" PRIu64 " bytes", len);
     d->n = len / PBR_PXAR_GOODBYE_REC;
@@ -221,7 +303,7 @@ int pbr_access_opendir(struct pbr_access *a, const struct pbr_access_entry *e, s
     const int rc = pbr_access_opendir_at(a, e->end, &d, diag);
     if (rc < 0)
         return rc;
-    if (d->self != (e->is_root ? 0 : e->entry.entry_pos)) { /* a wrong size leads into another directory, or around */
+    if (d->self != (e->is_root ? a->root : e->entry.entry_pos)) { /* a wrong size leads into another directory, or around */
         const uint64_t self = d->self;
         pbr_access_dir_free(d);
         return pbr_fail(diag, PBR_E_FORMAT, "PXAR-152", e->end, "goodbye table belongs to the directory at %" PRIu64,
@@ -236,13 +318,23 @@ uint64_t pbr_access_dir_count(const struct pbr_access_dir *d)
     return d->n;
 }
 
+uint64_t pbr_access_dir_start(const struct pbr_access_dir *d)
+{
+    return d->self;
+}
+
 int pbr_access_dir_self(struct pbr_access_dir *d, struct pbr_access_entry **ret, struct pbr_diag *diag)
 {
     struct pbr_access_entry *e;
-    const int rc = load_entry(d->a, d->self, d->end, &e, diag);
+    int rc = load_entry(d->a, d->self, d->end, &e, diag);
     if (rc < 0)
         return rc;
-    e->is_root = d->self == 0;
+    if (e->entry.kind != PBR_KIND_DIR || e->entry.name.len) {
+        rc = pbr_fail(diag, PBR_E_FORMAT, "PXAR-265", d->self, "no directory's own entry lies there");
+        pbr_access_entry_free(e);
+        return rc;
+    }
+    e->is_root = d->self == d->a->root;
     *ret = e;
     return PBR_OK;
 }
@@ -282,7 +374,9 @@ int pbr_access_dir_get(struct pbr_access_dir *d, uint64_t i, struct pbr_access_e
     rc = load_entry(d->a, pos, end < d->goodbye ? end : d->goodbye, &e, diag);
     if (rc < 0)
         return rc;
-    if (e->entry.name.len == 0)
+    if (e->entry.kind == PBR_KIND_APPENDIX_REF)
+        rc = resolve(d->a, &e, diag);
+    else if (e->entry.name.len == 0)
         rc = pbr_fail(diag, PBR_E_FORMAT, "PXAR-266", pos, "expected PXAR_FILENAME header");
     else if (e->entry.kind != PBR_KIND_FILE && end > d->goodbye)
         rc = pbr_fail(diag, PBR_E_FORMAT, "PXAR-159", pos, "entry reaches into its directory's goodbye table");
@@ -368,7 +462,7 @@ int pbr_access_root(struct pbr_access *a, struct pbr_access_entry **ret, struct 
     int rc = pbr_access_opendir_at(a, a->archive->size, &d, diag); /* PXAR-262 */
     if (rc < 0)
         return rc;
-    if (d->self != 0)
+    if (d->self != a->root)
         rc = pbr_fail(diag, PBR_E_FORMAT, "PXAR-153", a->archive->size, "the last goodbye table is not the root's");
     else
         rc = pbr_access_dir_self(d, ret, diag);
@@ -447,7 +541,9 @@ int pbr_access_follow(struct pbr_access *a, const struct pbr_access_entry *link,
     int rc = load_entry(a, pos, l->name_pos, &e, diag); /* the target's items end before the link's begin */
     if (rc < 0)
         return rc;
-    if (e->entry.name.len == 0 || e->entry.kind != PBR_KIND_FILE)
+    if (e->entry.kind == PBR_KIND_APPENDIX_REF)
+        rc = resolve(a, &e, diag); /* [APX-037] */
+    else if (e->entry.name.len == 0 || e->entry.kind != PBR_KIND_FILE)
         rc = pbr_fail(diag, PBR_E_FORMAT, "PXAR-275", l->entry_pos, "hardlink does not point to a regular file");
     if (rc < 0) {
         pbr_access_entry_free(e);

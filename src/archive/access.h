@@ -3,6 +3,8 @@
  * for split archives, one for the payload stream. Directories are opened from the position where they end [PXAR-261],
  * entries are handed out as values that can be kept; nothing is cached but what the caller holds.
  *
+ * Archives of a draft with an appendix [APX-060 .. APX-064]: a reference into it is handed out as the file it leads to.
+ *
  * Thread: an accessor, and directories of it, are not shared. */
 #ifndef PBR_ARCHIVE_ACCESS_H
 #define PBR_ARCHIVE_ACCESS_H
@@ -49,7 +51,9 @@ PBR_MUST_USE int pbr_access_opendir_at(struct pbr_access *a, uint64_t end, struc
                                        struct pbr_diag *diag);
 void pbr_access_dir_free(struct pbr_access_dir *d);
 uint64_t pbr_access_dir_count(const struct pbr_access_dir *d);
-/* The directory's own entry (name empty). */
+/* Archive position that its tail names as the directory's ENTRY; root: 0 [PXAR-152, PXAR-153]. */
+uint64_t pbr_access_dir_start(const struct pbr_access_dir *d);
+/* The directory's own entry (name empty). FORMAT if something else lies where the table says it is [PXAR-265]. */
 PBR_MUST_USE int pbr_access_dir_self(struct pbr_access_dir *d, struct pbr_access_entry **ret, struct pbr_diag *diag);
 /* Child i in table order [PXAR-268]. ARG if i is out of range. */
 PBR_MUST_USE int pbr_access_dir_get(struct pbr_access_dir *d, uint64_t i, struct pbr_access_entry **ret,

@@ -3,7 +3,7 @@
  *
  *   root     file system, metadata, exclude patterns, encoder with its prelude   [CRT-010, CRT-011, CRT-040, CRT-057]
  *   loop     next entry -> progress -> open -> metadata -> emit                   [CRT-020, CRT-031, CRT-180, CRT-101]
- *   end      .pxarexclude-cli (version 1), GOODBYE, payload tail                  [CRT-056, CRT-012] */
+ *   end      .pxarexclude-cli (version 1, drafts), GOODBYE, tail                  [CRT-056, CRT-012] */
 #include "archive/create.h"
 
 #include <errno.h>
@@ -87,9 +87,8 @@ static int visit_file(struct pbr_create *cr, const struct pbr_walk_entry *e, str
 {
     struct pbr_pxar_meta meta;
     int fd = -1;
-    const bool decides = cr->split && cr->opts->hooks.decide;
 
-    if (e->st.nlink > 1 && !decides && pbr_links_find(&cr->links, e->st.dev, e->st.ino)) {
+    if (e->st.nlink > 1 && !cr->decides && pbr_links_find(&cr->links, e->st.dev, e->st.ino)) {
         /* only its name is stored: nothing to open */
         const struct pbr_create_item link = item_of(cr, e, NULL, NO_TARGET);
         return pbr_create_emit(cr, &link, &fd, diag);
@@ -276,10 +275,13 @@ static int walk_all(struct pbr_create *cr, struct pbr_diag *diag)
 
 /* ---- begin and end ---- */
 
-static int check_opts(const struct pbr_create_opts *opts, struct pbr_diag *diag)
+static int check_opts(const struct pbr_create_opts *opts, bool split, struct pbr_diag *diag)
 {
     if (opts->all_file_systems && opts->include_dev_nr > 0)
         return pbr_fail_at(diag, PBR_E_ARG, "CRT-006", "option 'all-file-systems' conflicts with option 'include-dev'");
+    if (opts->profile != PBR_PROFILE_RELEASED && split != (opts->profile == PBR_PROFILE_DRAFT_SPLIT))
+        return pbr_fail_at(diag, PBR_E_ARG, split ? "APX-002" : "SPL-001", "format profile %s %s a payload stream",
+                           pbr_profile_name(opts->profile), split ? "does not have" : "needs");
     return PBR_OK;
 }
 
@@ -299,10 +301,11 @@ static int take_excludes(struct pbr_create *cr, struct pbr_buf *text, struct pbr
 }
 
 /* The root's own metadata, into the new encoder (CRT-010, CRT-011). */
-static int begin(struct pbr_create *cr, int root, struct pbr_sink *archive, struct pbr_sink *payload,
+static int begin(struct pbr_create *cr, int root, const struct pbr_create_outputs *outputs,
                  const struct pbr_span *prelude, struct pbr_entry_stat *ret_st, struct pbr_fs_scope *ret_scope,
                  struct pbr_diag *diag)
 {
+    const bool attach = cr->opts->profile == PBR_PROFILE_DRAFT_SPLIT; /* [SPL-030] */
     struct stat st;
     struct pbr_pxar_meta meta;
     uint64_t type;
@@ -316,14 +319,14 @@ static int begin(struct pbr_create *cr, int root, struct pbr_sink *archive, stru
                                         .features = pbr_fs_features(type, PBR_FEATURE_DEFAULT & ~cr->opts->without),
                                         .dev = ret_st->dev };
     cr->root_dev = ret_st->dev;
-    const int rc =
-        pbr_capture_entry(&cr->capture, root, ret_st, ret_scope, cr->opts->skip_e2big_xattr, &meta, diag);
+    int rc = pbr_capture_entry(&cr->capture, root, ret_st, ret_scope, cr->opts->skip_e2big_xattr, &meta, diag);
     if (rc == PBR_CAPTURE_STALE)
         return pbr_fail_os(diag, ESTALE, "failed to read the source directory's metadata");
     if (rc < 0)
         return rc;
     cr->stats.dirs = 1;
-    return pbr_pxar_enc_new(cr->env, archive, payload, prelude, &meta, &cr->enc, diag);
+    rc = pbr_pxar_enc_new(cr->env, outputs->archive, attach ? NULL : outputs->payload, prelude, &meta, &cr->enc, diag);
+    return rc < 0 || !attach ? rc : pbr_pxar_enc_attach(cr->enc, outputs->payload, diag);
 }
 
 /* `.pxarexclude-cli` behind everything else in the root (CRT-056, CRT-058). */
@@ -332,27 +335,38 @@ static int write_cli_excludes(struct pbr_create *cr, struct pbr_span text, struc
     const struct pbr_create_hooks *h = &cr->opts->hooks;
     const struct pbr_span name = pbr_span_str(".pxarexclude-cli");
     const struct pbr_pxar_meta meta = { .mode = PBR_MODE_REG | 0600, .uid = getuid(), .gid = getgid() };
-    int rc = h->cat_entry ? h->cat_entry(h->ctx, 'f', name, text.len, 0, diag) : PBR_OK;
+    struct pbr_create_file file = { .name = name, .size = text.len };
+    int rc = h->cat_entry && !h->cat_file ? h->cat_entry(h->ctx, 'f', name, text.len, 0, diag) : PBR_OK;
     if (rc == PBR_OK)
-        rc = pbr_pxar_enc_file(cr->enc, name, &meta, text.len, NULL, diag);
+        rc = pbr_pxar_enc_file(cr->enc, name, &meta, text.len, &file.pos, diag);
     if (rc == PBR_OK)
         rc = pbr_pxar_enc_file_write(cr->enc, text, diag);
-    return rc < 0 ? rc : pbr_pxar_enc_file_end(cr->enc, diag);
+    if (rc == PBR_OK)
+        rc = pbr_pxar_enc_file_end(cr->enc, diag);
+    return rc < 0 || !h->cat_file ? rc : h->cat_file(h->ctx, &file, diag);
+}
+
+/* Version 2 has them in the prelude, the draft of it has not [SPL-026]. */
+static bool has_prelude(const struct pbr_create *cr)
+{
+    return cr->split && cr->opts->profile == PBR_PROFILE_RELEASED;
 }
 
 static int finish(struct pbr_create *cr, struct pbr_span cli_text, struct pbr_diag *diag)
 {
     const struct pbr_create_hooks *h = &cr->opts->hooks;
-    int rc = cr->split && h->decide && h->flush ? h->flush(h->ctx, cr, diag) : PBR_OK;
+    int rc = cr->decides && h->flush ? h->flush(h->ctx, cr, diag) : PBR_OK;
     if (rc == PBR_OK && cr->first)
         rc = pbr_fail_at(diag, PBR_E_STATE, NULL, "%zu deferred entries were never written", cr->deferred_nr);
-    if (rc == PBR_OK && !cr->split && cli_text.len > 0)
+    if (rc == PBR_OK && !has_prelude(cr) && cli_text.len > 0)
         rc = write_cli_excludes(cr, cli_text, diag);
+    if (rc == PBR_OK && h->close && cr->opts->profile == PBR_PROFILE_DRAFT_APPENDIX)
+        rc = h->close(h->ctx, cr, diag);
     return rc < 0 ? rc : pbr_pxar_enc_finish(cr->enc, diag);
 }
 
-static int run(struct pbr_create *cr, int root_fd, struct pbr_sink *archive, struct pbr_sink *payload,
-               struct pbr_buf *text, struct pbr_buf *json, struct pbr_diag *diag)
+static int run(struct pbr_create *cr, int root_fd, const struct pbr_create_outputs *outputs, struct pbr_buf *text,
+               struct pbr_buf *json, struct pbr_diag *diag)
 {
     struct pbr_entry_stat st;
     struct pbr_fs_scope scope;
@@ -362,11 +376,11 @@ static int run(struct pbr_create *cr, int root_fd, struct pbr_sink *archive, str
         return pbr_fail_os(diag, errno, "failed to open the source directory");
 
     int rc = take_excludes(cr, text, diag);
-    if (rc == PBR_OK && cr->split && text->len > 0)
+    if (rc == PBR_OK && has_prelude(cr) && text->len > 0)
         rc = pbr_excludes_prelude(pbr_buf_span(text), json, diag);
     const struct pbr_span prelude = pbr_buf_span(json);
     if (rc == PBR_OK)
-        rc = begin(cr, root, archive, payload, prelude.len > 0 ? &prelude : NULL, &st, &scope, diag);
+        rc = begin(cr, root, outputs, prelude.len > 0 ? &prelude : NULL, &st, &scope, diag);
     if (rc == PBR_OK)
         rc = pbr_walk_enter(&cr->walk, &root, &st, &scope, diag);
     if (rc == PBR_OK)
@@ -377,25 +391,25 @@ static int run(struct pbr_create *cr, int root_fd, struct pbr_sink *archive, str
     return rc;
 }
 
-int pbr_create(const struct pbr_env *env, int root_fd, const char *root_path, struct pbr_sink *archive,
-               struct pbr_sink *payload, const struct pbr_create_opts *opts, struct pbr_create_stats *ret,
-               struct pbr_diag *diag)
+int pbr_create(const struct pbr_env *env, int root_fd, const char *root_path, const struct pbr_create_outputs *outputs,
+               const struct pbr_create_opts *opts, struct pbr_create_stats *ret, struct pbr_diag *diag)
 {
     static const struct pbr_create_opts DEFAULT_OPTS;
-    struct pbr_create cr = { .env = env, .opts = opts ? opts : &DEFAULT_OPTS, .split = payload != NULL };
+    struct pbr_create cr = { .env = env, .opts = opts ? opts : &DEFAULT_OPTS, .split = outputs->payload != NULL };
     struct pbr_buf text, json;
     struct pbr_quoted q;
     const uint64_t kept_max = cr.opts->has_entries_max ? cr.opts->entries_max : PBR_ENTRIES_MAX_DEFAULT;
 
+    cr.decides = cr.opts->hooks.decide && (cr.split || cr.opts->profile == PBR_PROFILE_DRAFT_APPENDIX);
     pbr_buf_init(&text, env, PBR_PRELUDE_MAX);
     pbr_buf_init(&json, env, PBR_PRELUDE_MAX);
     pbr_capture_init(&cr.capture, env);
     pbr_links_init(&cr.links, env);
-    int rc = check_opts(cr.opts, diag);
+    int rc = check_opts(cr.opts, cr.split, diag);
     if (rc == PBR_OK)
         rc = pbr_walk_init(&cr.walk, env, kept_max, &cr.stats, diag);
     if (rc == PBR_OK)
-        rc = run(&cr, root_fd, archive, payload, &text, &json, diag);
+        rc = run(&cr, root_fd, outputs, &text, &json, diag);
     if (rc == PBR_OK && ret)
         *ret = cr.stats;
     if (rc < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Making an archive of a directory tree, version 1 (one sink) or version 2 (archive and payload), byte for byte as
- * the original does (spec/create.md). Everything the archive needs from outside is in the options: where warnings go
+ * the original does (spec/create.md), or as one of two drafts has it [SPL-020 .. SPL-039, APX-025 .. APX-044]. Everything the archive needs from outside is in the options: where warnings go
  * (env->log), the catalog, suggested chunk boundaries, and the decision whether a file's content is re-used.
  *
  * Memory: the directories on the current path with their entries (entries_max, CRT-030), one record per hard linked
@@ -10,6 +10,7 @@
 #define PBR_ARCHIVE_CREATE_H
 
 #include "base/io.h"
+#include "format/profile.h"
 #include "format/pxar.h"
 
 /* Feature flags of CRT-130 that creation looks at (CRT-132). The full default set is PBR_FEATURE_DEFAULT (CRT-131). */
@@ -38,6 +39,7 @@ struct pbr_create_entry {
     const struct pbr_pxar_meta *meta; /* what the archive will say; NULL for DIR_END */
     uint64_t size;                    /* regular files: st_size of the listing (CRT-025) */
     uint64_t dev, ino, nlink;
+    int64_t ctime_s;                  /* regular files */
 };
 
 /* How the entry goes on. All zero: encode now, content is read from the file. */
@@ -51,6 +53,15 @@ struct pbr_create_plan {
     uint64_t rel; /* DEFER, regular file: payload offset relative to the base that replay receives (CDM-076) */
 };
 
+/* A regular file as it was written, for catalogs that say where it is [APX-071 .. APX-073, APX-077]. */
+struct pbr_create_file {
+    struct pbr_span name;
+    uint64_t size;
+    int64_t mtime_s, ctime_s; /* ctime 0: made by the creation itself [APX-079] */
+    bool is_ref;              /* in the appendix */
+    uint64_t pos;             /* of its FILENAME in the archive; is_ref: in the appendix */
+};
+
 /* Any hook may be NULL. A negative result ends the creation with it. */
 struct pbr_create_hooks {
     void *ctx;
@@ -61,17 +72,22 @@ struct pbr_create_hooks {
     int (*cat_dir_start)(void *ctx, struct pbr_span name, struct pbr_diag *diag);
     int (*cat_dir_end)(void *ctx, struct pbr_diag *diag);
     int (*cat_entry)(void *ctx, char type, struct pbr_span name, uint64_t size, int64_t mtime_s, struct pbr_diag *diag);
+    /* In place of cat_entry for regular files, after the file was written [APX-077]. */
+    int (*cat_file)(void *ctx, const struct pbr_create_file *file, struct pbr_diag *diag);
     /* Version 2: a cut in front of this payload position is wanted; before the file's first byte (CHK-065). */
     int (*suggest)(void *ctx, uint64_t payload_pos, struct pbr_diag *diag);
-    /* Version 2: encode now or defer. Metadata was read, content was not, and is not if the file is replayed as a
+    /* Version 2 and drafts: encode now or defer. Metadata was read, content was not, and is not if the file is replayed as a
      * reference. May call the pbr_create_... functions below. */
     int (*decide)(void *ctx, struct pbr_create *cr, const struct pbr_create_entry *entry, struct pbr_create_plan *ret,
                   struct pbr_diag *diag);
-    /* Version 2, with decide: everything was walked; deferred entries must be replayed now. */
+    /* With decide: everything was walked; deferred entries must be replayed now. */
     int (*flush)(void *ctx, struct pbr_create *cr, struct pbr_diag *diag);
+    /* draft-appendix: all children of the root are written; the place for pbr_create_appendix. */
+    int (*close)(void *ctx, struct pbr_create *cr, struct pbr_diag *diag);
 };
 
 struct pbr_create_opts {
+    enum pbr_profile profile;     /* of the archive: draft-split needs a payload, draft-appendix must have none */
     uint64_t without;             /* feature flags taken out of PBR_FEATURE_DEFAULT (CRT-003) */
     const struct pbr_span *excludes; /* command line patterns in order (CRT-040); borrowed for the call */
     size_t exclude_nr;
@@ -98,15 +114,21 @@ struct pbr_create_stats {
     uint64_t warnings;
 };
 
-/* Archives the directory behind root_fd (borrowed). `root_path` names it in messages. `payload` NULL: version 1.
+/* Where an archive goes [SPL-080]; the catalog's hooks are in the options. Borrowed. */
+struct pbr_create_outputs {
+    struct pbr_sink *archive;
+    struct pbr_sink *payload; /* NULL: one self-contained stream */
+};
+
+/* Archives the directory behind root_fd (borrowed). `root_path` names it in messages.
  * Messages of CLI-052 go to env->log. *ret is set on success only. After a failure the sinks hold a part of an archive
  * that must be thrown away (CRT-170).
  *
  * ARG bad pattern or options (CRT-040, CRT-006); IO with the path in the text for what section 11 of spec/create.md
  * calls fatal; LIMIT for CRT-030, CRT-149 and depth; NOMEM; UNSUPPORTED for CRT-010 and CRT-183; what sinks and hooks
  * return. */
-PBR_MUST_USE int pbr_create(const struct pbr_env *env, int root_fd, const char *root_path, struct pbr_sink *archive,
-                            struct pbr_sink *payload, const struct pbr_create_opts *opts,
+PBR_MUST_USE int pbr_create(const struct pbr_env *env, int root_fd, const char *root_path,
+                            const struct pbr_create_outputs *outputs, const struct pbr_create_opts *opts,
                             struct pbr_create_stats *ret, struct pbr_diag *diag);
 
 /* ---- for decide and flush only ---- */
@@ -116,6 +138,14 @@ size_t pbr_create_deferred(const struct pbr_create *cr); /* entries waiting, DIR
 /* Writes all deferred entries in order: regular files as references to *base + rel (CDM-083), or, base NULL, with
  * their content. */
 PBR_MUST_USE int pbr_create_replay(struct pbr_create *cr, const uint64_t *base, struct pbr_diag *diag);
+/* draft-appendix: writes all deferred entries in order. `off` is asked for each regular file that `rel` marks, in this
+ * order, and gives its appendix offset; rel 0 is encoded. `off` NULL: everything is encoded [APX-134]. */
+PBR_MUST_USE int pbr_create_replay_appendix(struct pbr_create *cr,
+                                            int (*off)(void *ctx, uint64_t rel, uint64_t *ret, struct pbr_diag *diag),
+                                            void *ctx, struct pbr_diag *diag);
+/* For close: writes APPENDIX and announces `total` bytes from *ret_start on; then each batch as it was injected. */
+PBR_MUST_USE int pbr_create_appendix(struct pbr_create *cr, uint64_t total, uint64_t *ret_start, struct pbr_diag *diag);
+PBR_MUST_USE int pbr_create_appended(struct pbr_create *cr, uint64_t n, struct pbr_diag *diag);
 /* Chunks of n bytes in total were put into the payload stream at its current position (CDM-090). */
 PBR_MUST_USE int pbr_create_injected(struct pbr_create *cr, uint64_t n, struct pbr_diag *diag);
 

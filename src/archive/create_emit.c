@@ -58,11 +58,13 @@ static int write_hardlink(struct pbr_create *cr, const struct pbr_create_item *i
     return rc;
 }
 
-/* New content, or with `ref` a payload that lies there already. */
+/* `ref`: where the content lies already, NULL: nowhere. */
 static int write_content(struct pbr_create *cr, const struct pbr_create_item *item, int fd, const uint64_t *ref,
                          uint64_t *ret_pos, struct pbr_diag *diag)
 {
     const uint64_t size = item->st.size;
+    if (ref && !cr->split)
+        return pbr_pxar_enc_appendix_ref(cr->enc, item->name, *ref, size, ret_pos, diag);
     if (ref)
         return pbr_pxar_enc_file_ref(cr->enc, item->name, item->meta, *ref, size, ret_pos, diag);
     int rc = pbr_pxar_enc_file(cr->enc, item->name, item->meta, size, ret_pos, diag);
@@ -71,21 +73,37 @@ static int write_content(struct pbr_create *cr, const struct pbr_create_item *it
     return rc < 0 ? rc : pbr_pxar_enc_file_end(cr->enc, diag);
 }
 
+/* What catalogs hear of a file that was written. */
+static int tell_catalog_file(struct pbr_create *cr, const struct pbr_create_item *item, uint64_t pos, const uint64_t *ref,
+                             struct pbr_diag *diag)
+{
+    const struct pbr_create_hooks *h = &cr->opts->hooks;
+    const struct pbr_create_file file = { .name = item->name,
+                                          .size = item->st.size,
+                                          .mtime_s = item->st.mtime_s,
+                                          .ctime_s = item->st.ctime_s,
+                                          .is_ref = ref != NULL,
+                                          .pos = ref ? *ref : pos };
+    return h->cat_file ? h->cat_file(h->ctx, &file, diag) : PBR_OK;
+}
+
 static int write_file(struct pbr_create *cr, const struct pbr_create_item *item, int fd, const uint64_t *ref,
                       struct pbr_diag *diag)
 {
     const struct pbr_create_hooks *h = &cr->opts->hooks;
     const bool linked = item->st.nlink > 1;
     const struct pbr_link *first = linked ? pbr_links_find(&cr->links, item->st.dev, item->st.ino) : NULL;
-    uint64_t pos;
+    uint64_t pos = 0;
 
     if (first)
         return write_hardlink(cr, item, first, diag);
-    int rc = tell_catalog(cr, 'f', item, diag);
+    int rc = h->cat_file ? PBR_OK : tell_catalog(cr, 'f', item, diag);
     if (rc == PBR_OK && cr->split && h->suggest) /* before the header and any content [CHK-065] */
         rc = h->suggest(h->ctx, pbr_pxar_enc_payload_pos(cr->enc), diag);
     if (rc == PBR_OK)
         rc = write_content(cr, item, fd, ref, &pos, diag);
+    if (rc == PBR_OK)
+        rc = tell_catalog_file(cr, item, pos, ref, diag);
     if (rc < 0)
         return rc;
     cr->stats.files++;
@@ -253,6 +271,34 @@ int pbr_create_replay(struct pbr_create *cr, const uint64_t *base, struct pbr_di
     return rc;
 }
 
+int pbr_create_replay_appendix(struct pbr_create *cr,
+                               int (*off)(void *ctx, uint64_t rel, uint64_t *ret, struct pbr_diag *diag), void *ctx,
+                               struct pbr_diag *diag)
+{
+    int rc = PBR_OK;
+    while (rc == PBR_OK && cr->first) {
+        struct pbr_create_deferred *d = take_first(cr);
+        const bool marked = off && d->rel > 0 && d->fd >= 0;
+        uint64_t ref = 0;
+        if (marked)
+            rc = off(ctx, d->rel, &ref, diag);
+        if (rc == PBR_OK)
+            rc = write_item(cr, &d->item, d->fd, marked ? &ref : NULL, diag);
+        deferred_free(cr->env, d);
+    }
+    return rc;
+}
+
+int pbr_create_appendix(struct pbr_create *cr, uint64_t total, uint64_t *ret_start, struct pbr_diag *diag)
+{
+    return pbr_pxar_enc_appendix(cr->enc, total, ret_start, diag);
+}
+
+int pbr_create_appended(struct pbr_create *cr, uint64_t n, struct pbr_diag *diag)
+{
+    return pbr_pxar_enc_advance(cr->enc, n, diag);
+}
+
 size_t pbr_create_deferred(const struct pbr_create *cr)
 {
     return cr->deferred_nr;
@@ -275,7 +321,7 @@ int pbr_create_emit(struct pbr_create *cr, const struct pbr_create_item *item, i
     const struct pbr_create_hooks *h = &cr->opts->hooks;
     struct pbr_create_plan plan = { .how = PBR_CREATE_ENCODE };
 
-    if (cr->split && h->decide) {
+    if (cr->decides) {
         const struct pbr_create_entry entry = { .event = item->event,
                                                 .path = item->path,
                                                 .name = item->name,
@@ -283,7 +329,8 @@ int pbr_create_emit(struct pbr_create *cr, const struct pbr_create_item *item, i
                                                 .size = item->st.size,
                                                 .dev = item->st.dev,
                                                 .ino = item->st.ino,
-                                                .nlink = item->st.nlink };
+                                                .nlink = item->st.nlink,
+                                                .ctime_s = item->st.ctime_s };
         const int rc = h->decide(h->ctx, cr, &entry, &plan, diag);
         if (rc < 0)
             return rc;

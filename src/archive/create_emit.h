@@ -15,7 +15,8 @@ struct pbr_create_deferred;
 struct pbr_create {
     const struct pbr_env *env;
     const struct pbr_create_opts *opts;
-    bool split;
+    bool split;    /* version 2, or split as the draft does */
+    bool decides;  /* files may be deferred and re-used */
     uint64_t root_dev;
     struct pbr_pxar_enc *enc;
     struct pbr_walk walk;

@@ -25,7 +25,7 @@ int pbr_open_noatime(int dirfd, const char *name, int flags);
 /* The fields of the listing's stat that count (CRT-025). */
 struct pbr_entry_stat {
     uint64_t dev, ino, nlink, size, rdev;
-    int64_t mtime_s;
+    int64_t mtime_s, ctime_s;
     uint32_t mtime_ns, mode, uid, gid;
 };
 

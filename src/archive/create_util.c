@@ -24,6 +24,7 @@ void pbr_entry_stat_from(struct pbr_entry_stat *ret, const struct stat *st)
                                     .size = (uint64_t)st->st_size,
                                     .rdev = st->st_rdev,
                                     .mtime_s = st->st_mtim.tv_sec,
+                                    .ctime_s = st->st_ctim.tv_sec,
                                     .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
                                     .mode = st->st_mode,
                                     .uid = st->st_uid,

@@ -224,6 +224,9 @@ static void item_fields(struct line *l, const struct pbr_pxar_event *ev)
     case PBR_PXAR_QUOTA_PROJID: field_u64(l, "projid", pbr_cur_u64le(&in)); break;
     case PBR_PXAR_PAYLOAD: field_u64(l, "bytes", ev->size - PBR_PXAR_HDR); break;
     case PBR_PXAR_PAYLOAD_REF: two_fields(l, "payload_offset", "bytes", &in); break;
+    case PBR_PXAR_APPENDIX_REF: two_fields(l, "appendix_offset", "bytes", &in); break;
+    case PBR_PXAR_APPENDIX: field_u64(l, "bytes", pbr_cur_u64le(&in)); break;
+    case PBR_PXAR_DRAFT_VERSION: break;
     case PBR_PXAR_GOODBYE: field_u64(l, "records", (ev->size - PBR_PXAR_HDR) / PBR_PXAR_GOODBYE_REC); break;
     default: acl_fields(l, ev->htype, &in); break;
     }
@@ -242,7 +245,8 @@ static void begin(struct line *l, uint64_t pos, uint64_t size, const char *type)
 static void record_line(struct line *l, const struct pbr_pxar_rec *rec, uint64_t goodbye_pos, uint64_t pos)
 {
     const bool tail = rec->hash == PBR_PXAR_GOODBYE_TAIL;
-    begin(l, pos, PBR_PXAR_GOODBYE_REC, tail ? "GOODBYE_TAIL" : "GOODBYE_RECORD");
+    begin(l, pos, PBR_PXAR_GOODBYE_REC,
+          tail ? "GOODBYE_TAIL" : rec->hash == PBR_PXAR_APPENDIX_TAIL ? "APPENDIX_TAIL" : "GOODBYE_RECORD");
     field_hash(l, "hash", rec->hash);
     field_u64(l, "distance", rec->offset);
     if (rec->offset <= goodbye_pos)

@@ -33,6 +33,7 @@ static const char *context_of(const struct pbr_pxar_entry *entry)
     case PBR_KIND_SOCKET:
         return "failed to extract unix socket";
     case PBR_KIND_FILE:
+    case PBR_KIND_APPENDIX_REF:
         break;
     }
     return "failed to extract file";
@@ -63,6 +64,8 @@ static enum pbr_verdict verdict_of(const struct pbr_extract_run *run,
 {
     if (!run->opts->patterns)
         return PBR_VERDICT_NONE;
+    if (entry->kind == PBR_KIND_APPENDIX_REF)
+        return pbr_pattern_list_verdict(run->opts->patterns, run->path, PBR_MODE_REG);
     /* a hard link has mode 0 and so no type: patterns for directories never match it [EXT-020] */
     return pbr_pattern_list_verdict(run->opts->patterns, run->path, entry->meta.mode);
 }
@@ -92,6 +95,10 @@ static int enter_dir(struct pbr_extract_run *run, const struct pbr_pxar_entry *e
 static int extract_one(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry)
 {
     const struct pbr_extract_cause *failed;
+    if (entry->kind == PBR_KIND_APPENDIX_REF)
+        return pbr_extract_later_file(run, entry);
+    if (entry->kind == PBR_KIND_HARDLINK && pbr_extract_is_later(run, entry))
+        return pbr_extract_later_link(run, entry);
     int rc = pbr_extract_dirs_ensure(run, &failed);
     if (rc < 0)
         return rc;
@@ -133,6 +140,8 @@ static int enter_root(struct pbr_extract_run *run, const struct pbr_pxar_entry *
 static int on_entry(struct pbr_extract_run *run, const struct pbr_pxar_event *ev)
 {
     const struct pbr_pxar_entry *entry = &ev->entry;
+    if (pbr_reader_in_appendix(run->reader))
+        return pbr_extract_later_entry(run, entry);
     run->path = pbr_reader_path(run->reader);
     run->context = context_of(entry);
     run->entry_failed = false;
@@ -159,6 +168,9 @@ static int on_entry(struct pbr_extract_run *run, const struct pbr_pxar_event *ev
 
 static int on_dir_end(struct pbr_extract_run *run)
 {
+    const int rc = run->dirs.nr == 1 ? pbr_extract_later_finish(run) : PBR_OK;
+    if (rc < 0)
+        return rc;
     const char *name = run->dirs.levels[run->dirs.nr - 1].name;
     run->path = pbr_reader_path(run->reader);
     run->context = "failed to leave directory";
@@ -226,6 +238,7 @@ int pbr_extract(const struct pbr_env *env, struct pbr_reader *reader,
                          run->stats.entries);
     *ret_stats = run->stats;
     pbr_extract_late_release(run);
+    pbr_extract_later_release(run);
     pbr_extract_dirs_release(run);
     pbr_free(env, run);
     return rc;

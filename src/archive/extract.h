@@ -20,6 +20,9 @@
  *   PXAR-054 a modification time with a billion nanoseconds or more is an error of that entry
  *   PXAR-080 a device that is neither block nor character device is an error of that entry
  *
+ * Files in the appendix of a draft's archive are extracted when it is read, behind everything else; hard links to them and
+ * the metadata of their directories follow [APX-052 .. APX-056].
+ *
  * Directories may be nested as deep as an archive can say; open descriptors stay below a budget:
  * beyond it the outer ones are closed and found again through "..", which must then be the same
  * directory (device and inode number).

@@ -181,11 +181,15 @@ static int reopen_outer(struct pbr_extract_run *run)
                        "directory \"%s\" was moved during extraction", outer->name);
 }
 
-static int leave(struct pbr_extract_run *run, const struct pbr_extract_dir *level)
+static int leave(struct pbr_extract_run *run, struct pbr_extract_dir *level)
 {
     int rc = reopen_outer(run); /* first: afterwards the permissions may not allow it */
     if (rc < 0)
         return rc;
+    if (level->held && run->dirs.nr > 1) { /* so its parent must stay passable, too */
+        run->dirs.levels[run->dirs.nr - 2].held = true;
+        return pbr_extract_later_dir(run, level);
+    }
     run->meta.restrict_mode = run->dirs.created_nr > 1;
     rc = pbr_meta_apply(&run->meta, level->node, PBR_KIND_DIR, level->meta);
     run->meta.restrict_mode = false;

@@ -5,6 +5,7 @@
  *   extract_dirs.c    directories on the path: created when needed, closed beyond the budget
  *   extract_file.c    regular files: creating, contents with holes
  *   extract_other.c   symlinks, hard links, devices, fifos, sockets
+ *   extract_appendix.c  what waits for the appendix of a draft's archive
  *   extract_late.c    inode flags that must wait for the end
  *   extract_report.c  errors: counting, texts, going on or not; prelude file
  *
@@ -29,6 +30,7 @@ struct pbr_extract_dir {
     char *name;                 /* owned; "" for the root */
     struct pbr_pxar_meta *meta; /* owned */
     int node;                   /* -1: not created, or closed for the budget */
+    bool held;                  /* gets files out of the appendix: its metadata waits [APX-055] */
     bool selected;              /* state "current" of EXT-021 */
     struct pbr_target_id id;    /* of a closed one */
 };
@@ -51,6 +53,8 @@ struct pbr_extract_late {
     uint64_t flags;
 };
 
+struct pbr_extract_later;
+
 struct pbr_extract_run {
     const struct pbr_env *env;
     struct pbr_reader *reader;
@@ -61,6 +65,7 @@ struct pbr_extract_run {
     struct pbr_extract_dirs dirs;
     struct pbr_extract_late *late;
     size_t late_nr, late_cap;
+    struct pbr_extract_later *later; /* NULL until something waits for the appendix */
     struct pbr_diag *diag;
     /* the entry at work */
     struct pbr_span path;
@@ -118,6 +123,21 @@ PBR_MUST_USE int pbr_extract_late_add(struct pbr_extract_run *run, int node, uin
 /* Sets all of them. With `quiet` (extraction broke off) failures are not reported. */
 PBR_MUST_USE int pbr_extract_late_apply(struct pbr_extract_run *run, bool quiet);
 void pbr_extract_late_release(struct pbr_extract_run *run);
+
+/* ---- extract_appendix.c ---- */
+
+/* A reference that is wanted; its file comes with the appendix. */
+PBR_MUST_USE int pbr_extract_later_file(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry);
+/* Whether a hard link leads to such a file, and noting it. */
+bool pbr_extract_is_later(const struct pbr_extract_run *run, const struct pbr_pxar_entry *link);
+PBR_MUST_USE int pbr_extract_later_link(struct pbr_extract_run *run, const struct pbr_pxar_entry *link);
+/* A held directory is left: takes its metadata over. */
+PBR_MUST_USE int pbr_extract_later_dir(struct pbr_extract_run *run, struct pbr_extract_dir *level);
+/* A file of the appendix. */
+PBR_MUST_USE int pbr_extract_later_entry(struct pbr_extract_run *run, const struct pbr_pxar_entry *entry);
+/* The appendix is read: links, then directories. Before the root is left. */
+PBR_MUST_USE int pbr_extract_later_finish(struct pbr_extract_run *run);
+void pbr_extract_later_release(struct pbr_extract_run *run);
 
 /* ---- extract.c ---- */
 

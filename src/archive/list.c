@@ -17,6 +17,8 @@ static char type_char(const struct pbr_pxar_entry *e)
 {
     if (e->kind == PBR_KIND_HARDLINK)
         return 'L';
+    if (e->kind == PBR_KIND_APPENDIX_REF)
+        return '-';
     switch (e->meta.mode & PBR_MODE_TYPE) {
     case PBR_MODE_REG: return '-';
     case PBR_MODE_BLOCK: return 'b';
@@ -84,7 +86,7 @@ static int put_long_columns(const struct pbr_pxar_entry *e, const struct pbr_lis
     if (e->kind == PBR_KIND_DEVICE)
         (void)snprintf(size, sizeof(size), "%" PRIu64 ",%" PRIu64, e->major, e->minor);
     else
-        (void)snprintf(size, sizeof(size), "%" PRIu64, e->kind == PBR_KIND_FILE ? e->size : 0);
+        (void)snprintf(size, sizeof(size), "%" PRIu64, e->kind == PBR_KIND_FILE || e->kind == PBR_KIND_APPENDIX_REF ? e->size : 0);
     return pbr_buf_printf(out, "%s %-13s %s %8s ", mode, owner, when, size);
 }
 
@@ -137,6 +139,12 @@ static int list_entries(const struct pbr_env *env, struct pbr_reader *r, const s
             note(env, r, &ev);
         if (ev.ev != PBR_PXAR_EV_ENTRY)
             continue;
+        if (opts->long_form && ev.entry.kind == PBR_KIND_APPENDIX_REF) { /* its line comes when its metadata comes */
+            rc = pbr_reader_want(r, diag);
+            if (rc < 0)
+                return rc;
+            continue;
+        }
         pbr_buf_clear(line);
         rc = pbr_list_line(&ev.entry, pbr_reader_path(r), opts, line);
         if (rc < 0)

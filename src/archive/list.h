@@ -18,7 +18,8 @@ struct pbr_list_opts {
 PBR_MUST_USE int pbr_list_line(const struct pbr_pxar_entry *entry, struct pbr_span path,
                                const struct pbr_list_opts *opts, struct pbr_buf *out);
 
-/* Reads all entries from `r` (just opened) and writes their lines to `out`. */
+/* Reads all entries from `r` (just opened) and writes their lines to `out`. Long lines of files in the appendix of a draft's
+ * archive come last, in the order of the appendix: only there are owner and time known [APX-050]. */
 PBR_MUST_USE int pbr_list(const struct pbr_env *env, struct pbr_reader *r, const struct pbr_list_opts *opts,
                           struct pbr_sink *out, struct pbr_diag *diag);
 

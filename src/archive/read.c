@@ -1,46 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Sequential reader of archives; see read.h. */
-#include "archive/read.h"
+#include "archive/read_int.h"
 
 #include "base/limits.h"
 
-/* A stream with the view that was last peeked: bytes before `off` are done with, but the stream is told so only when
- * the view is used up. So pieces handed out stay valid, and no read happens before it is needed. */
-struct window {
-    struct pbr_stream *stream;
-    struct pbr_span view;
-    size_t off;
-};
-
-enum content { CONTENT_NONE, CONTENT_INLINE, CONTENT_REF, CONTENT_REF_OPEN, CONTENT_DONE };
-
-struct pbr_reader {
-    const struct pbr_env *env;
-    struct pbr_reader_opts opts;
-    struct pbr_pxar_dec *dec;
-    struct window archive, payload; /* payload.stream NULL: none */
-    bool failed, ended;
-
-    struct pbr_buf path;       /* "" for the root, else "/dir/name"; NUL behind it */
-    struct pbr_buf dir_lens;   /* size_t: path length of each open directory */
-
-    enum content content;      /* of the last ENTRY */
-    uint64_t ref_size;
-    uint64_t ref_left;         /* CONTENT_REF_OPEN */
-    uint64_t payload_pos;      /* bytes read from the payload stream */
-    uint64_t ref_end;          /* end of the last referenced record */
-    uint64_t padding;
-};
-
 /* ---- window ---- */
 
-static struct pbr_span window_rest(const struct window *w)
+struct pbr_span pbr_window_rest(const struct pbr_window *w)
 {
     return pbr_span_sub(w->view, w->off, w->view.len);
 }
 
 /* Tells the stream what was taken; the view is gone. */
-static void window_sync(struct window *w)
+static void window_sync(struct pbr_window *w)
 {
     if (w->off > 0) /* so there is a stream */
         pbr_stream_consume(w->stream, w->off);
@@ -48,8 +20,7 @@ static void window_sync(struct window *w)
     w->off = 0;
 }
 
-/* At least one byte in the view, or none at the end of the stream. */
-static int window_fill(struct window *w, struct pbr_diag *diag)
+int pbr_window_fill(struct pbr_window *w, struct pbr_diag *diag)
 {
     if (w->off < w->view.len)
         return PBR_OK;
@@ -57,7 +28,7 @@ static int window_fill(struct window *w, struct pbr_diag *diag)
     return pbr_stream_peek(w->stream, &w->view, diag);
 }
 
-static int window_skip(struct window *w, uint64_t n, struct pbr_diag *diag)
+int pbr_window_skip(struct pbr_window *w, uint64_t n, struct pbr_diag *diag)
 {
     const size_t here = w->view.len - w->off;
     if (n <= here) {
@@ -69,7 +40,7 @@ static int window_skip(struct window *w, uint64_t n, struct pbr_diag *diag)
     return pbr_stream_skip(w->stream, n - here, diag);
 }
 
-static int window_read(struct window *w, uint8_t *out, size_t len, struct pbr_diag *diag)
+static int window_read(struct pbr_window *w, uint8_t *out, size_t len, struct pbr_diag *diag)
 {
     window_sync(w);
     return pbr_stream_read(w->stream, out, len, diag);
@@ -107,10 +78,23 @@ static int read_start_marker(struct pbr_reader *r, struct pbr_diag *diag)
     return PBR_OK;
 }
 
+/* Drafts have no start marker [SPL-025] and no FORMAT_VERSION [SPL-026]; what they have first may be anything, since
+ * chunks of an earlier snapshot may begin there. So the archive tells: the first byte of its first item is enough. */
+static int read_payload_start(struct pbr_reader *r, struct pbr_diag *diag)
+{
+    const int rc = pbr_window_fill(&r->archive, diag);
+    if (rc < 0)
+        return rc;
+    const struct pbr_span view = pbr_window_rest(&r->archive);
+    const uint8_t first = view.len > 0 ? view.ptr[0] : 0;
+    r->has_marker = !r->opts.draft && first != (PBR_PXAR_ENTRY & 0xff) && first != (PBR_PXAR_ENTRY_V1 & 0xff);
+    return r->has_marker ? read_start_marker(r, diag) : PBR_OK;
+}
+
 static int set_up(struct pbr_reader *r, struct pbr_diag *diag)
 {
     const struct pbr_pxar_dec_opts opts = { .items = r->opts.items, .skip_goodbye = !r->opts.goodbye };
-    r->ref_end = PBR_PXAR_HDR; /* the start marker */
+    pbr_reader_appendix_init(r);
     pbr_buf_init(&r->path, r->env, PBR_READER_PATH_MAX);
     pbr_buf_init(&r->dir_lens, r->env, PBR_PATH_DEPTH_MAX * sizeof(size_t));
     int rc = pbr_pxar_dec_new(r->env, &opts, &r->dec);
@@ -118,7 +102,9 @@ static int set_up(struct pbr_reader *r, struct pbr_diag *diag)
         rc = PBR_E_NOMEM;
     if (rc < 0)
         return pbr_fail_at(diag, (enum pbr_err)rc, NULL, "out of memory");
-    return r->payload.stream ? read_start_marker(r, diag) : PBR_OK;
+    rc = r->payload.stream ? read_payload_start(r, diag) : PBR_OK;
+    r->ref_end = r->payload.stream && !r->has_marker ? 0 : PBR_PXAR_HDR; /* behind the start marker */
+    return rc;
 }
 
 int pbr_reader_open_opts(const struct pbr_env *env, struct pbr_stream *archive, struct pbr_stream *payload,
@@ -152,6 +138,7 @@ void pbr_reader_free(struct pbr_reader *r)
     if (!r)
         return;
     pbr_pxar_dec_free(r->dec);
+    pbr_reader_appendix_release(r);
     pbr_buf_release(&r->path);
     pbr_buf_release(&r->dir_lens);
     pbr_free(r->env, r);
@@ -199,10 +186,14 @@ static int enter_entry(struct pbr_reader *r, const struct pbr_pxar_event *ev, st
     return PBR_OK;
 }
 
-static void leave_dir(struct pbr_reader *r)
+/* 1. FORMAT if the archive ends without the appendix that references lead to [APX-056]. */
+static int leave_dir(struct pbr_reader *r, const struct pbr_pxar_event *ev, struct pbr_diag *diag)
 {
+    if (ev->depth == 0 && r->appendix.seen_ref && r->appendix.total == 0)
+        return pbr_fail(diag, PBR_E_FORMAT, "APX-056", ev->pos, "the archive has references into an appendix, but none");
     set_path_len(r, top_dir_len(r));
     r->dir_lens.len -= sizeof(size_t);
+    return 1;
 }
 
 struct pbr_span pbr_reader_path(const struct pbr_reader *r)
@@ -222,13 +213,13 @@ static int pull(struct pbr_reader *r, struct pbr_pxar_event *ret, struct pbr_dia
 {
     for (;;) {
         size_t used;
-        int rc = pbr_pxar_dec_step(r->dec, window_rest(&r->archive), &used, ret, diag);
+        int rc = pbr_pxar_dec_step(r->dec, pbr_window_rest(&r->archive), &used, ret, diag);
         if (rc < 0)
             return rc;
         r->archive.off += used;
         if (ret->ev != PBR_PXAR_EV_MORE)
             return PBR_OK;
-        rc = window_fill(&r->archive, diag);
+        rc = pbr_window_fill(&r->archive, diag);
         if (rc < 0)
             return rc;
         if (r->archive.view.len == 0)
@@ -240,7 +231,7 @@ static int skip_inline(struct pbr_reader *r, struct pbr_diag *diag)
 {
     const uint64_t left = pbr_pxar_dec_data_left(r->dec);
     struct pbr_diag cause = { 0 };
-    const int rc = window_skip(&r->archive, left, &cause);
+    const int rc = pbr_window_skip(&r->archive, left, &cause);
     if (rc < 0)
         return stream_failed(rc, &cause, "PXAR-225", pbr_pxar_dec_pos(r->dec), "file contents", diag);
     pbr_pxar_dec_data_skipped(r->dec, left);
@@ -262,7 +253,7 @@ static int go_to_ref(struct pbr_reader *r, const struct pbr_pxar_entry *e, struc
                         "unexpected offset %" PRIu64 ", smaller than already consumed payload %" PRIu64, e->ref_off,
                         r->payload_pos);
     struct pbr_diag cause = { 0 };
-    const int rc = window_skip(&r->payload, e->ref_off - r->payload_pos, &cause);
+    const int rc = pbr_window_skip(&r->payload, e->ref_off - r->payload_pos, &cause);
     if (rc < 0)
         return stream_failed(rc, &cause, "PXAR-242", e->ref_off, "the payload stream before a reference", diag);
     r->payload_pos = e->ref_off;
@@ -292,10 +283,14 @@ static int handle(struct pbr_reader *r, const struct pbr_pxar_event *ev, struct 
     switch (ev->ev) {
     case PBR_PXAR_EV_ENTRY:
         rc = enter_entry(r, ev, diag);
+        r->last = ev->entry;
+        r->last_depth = ev->depth;
+        r->appendix.seen_ref |= ev->entry.kind == PBR_KIND_APPENDIX_REF;
         if (rc == PBR_OK && ev->entry.kind == PBR_KIND_FILE)
             rc = enter_file(r, &ev->entry, diag);
         return rc < 0 ? rc : 1;
-    case PBR_PXAR_EV_DIR_END: leave_dir(r); return 1;
+    case PBR_PXAR_EV_APPENDIX: rc = pbr_reader_appendix_open(r, ev, diag); return rc < 0 ? rc : 1;
+    case PBR_PXAR_EV_DIR_END: return leave_dir(r, ev, diag);
     case PBR_PXAR_EV_END:
         r->ended = true;
         window_sync(&r->archive);
@@ -308,15 +303,16 @@ static int handle(struct pbr_reader *r, const struct pbr_pxar_event *ev, struct 
     case PBR_PXAR_EV_ITEM: return 1;
     case PBR_PXAR_EV_MORE:
     case PBR_PXAR_EV_DATA:
-    case PBR_PXAR_EV_FILE_END: break;
+    case PBR_PXAR_EV_FILE_END:
+    case PBR_PXAR_EV_APPENDIX_DATA: break;
     }
     return 0;
 }
 
 static int next_event(struct pbr_reader *r, struct pbr_pxar_event *ret, struct pbr_diag *diag)
 {
-    int rc = skip_inline(r, diag);
-    r->content = CONTENT_NONE;
+    int rc = r->appendix.open ? pbr_reader_appendix_next(r, ret, diag) : skip_inline(r, diag);
+    r->content = rc == 1 ? r->content : CONTENT_NONE;
     r->padding = 0;
     while (rc == 0) {
         rc = pull(r, ret, diag);
@@ -402,10 +398,10 @@ static int ref_content(struct pbr_reader *r, struct pbr_span *ret, struct pbr_di
         *ret = pbr_span(NULL, 0);
         return PBR_OK;
     }
-    const int rc = window_fill(&r->payload, diag);
+    const int rc = pbr_window_fill(&r->payload, diag);
     if (rc < 0)
         return rc;
-    const struct pbr_span rest = window_rest(&r->payload);
+    const struct pbr_span rest = pbr_window_rest(&r->payload);
     if (rest.len == 0)
         return pbr_fail(diag, PBR_E_TRUNCATED, "PXAR-226", r->payload_pos,
                         "payload stream ends, %" PRIu64 " bytes of the file are missing", r->ref_left);
@@ -432,6 +428,7 @@ int pbr_reader_content(struct pbr_reader *r, struct pbr_span *ret, struct pbr_di
     switch (r->content) {
     case CONTENT_INLINE: rc = inline_content(r, ret, diag); break;
     case CONTENT_REF_OPEN: rc = ref_content(r, ret, diag); break;
+    case CONTENT_APPENDIX: rc = pbr_reader_appendix_content(r, ret, diag); break;
     case CONTENT_DONE: *ret = pbr_span(NULL, 0); return PBR_OK;
     case CONTENT_REF:
     case CONTENT_NONE: return pbr_fail(diag, PBR_E_STATE, NULL, pbr_reader_pos(r), "no file contents to read here");

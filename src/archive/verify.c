@@ -37,6 +37,9 @@ struct verify {
     bool broken;             /* the grammar broke: nothing behind it can be judged */
     bool has_payload;
     uint64_t version;        /* 0: no FORMAT_VERSION */
+    bool has_inline;         /* contents of a file stood in the archive */
+    bool has_appendix;
+    uint64_t root_pos;       /* of the root's ENTRY */
     struct pbr_buf dirs;     /* struct open_dir */
     struct pbr_buf children; /* struct pbr_goodbye_child */
     struct pbr_buf recs;     /* struct pbr_pxar_rec of the table being read */
@@ -65,6 +68,8 @@ static void report(struct verify *v, bool warning, const char *rule, uint64_t of
         .in_payload = in_payload,
         .path = v->reader && v->dirs.len ? pbr_reader_path(v->reader) : pbr_span(NULL, 0),
         .text = text,
+        .reached = v->reader ? pbr_reader_pos(v->reader) : 0,
+        .broke = v->broken,
     };
     v->opts->report(v->opts->ctx, &f);
 }
@@ -148,9 +153,11 @@ static int check_ref(struct verify *v, const struct pbr_pxar_entry *e, struct pb
 {
     (void)diag;
     v->res.refs++;
-    if (v->version != 2)
+    if (v->version == 1 || v->has_inline) /* none at all and only references: the draft [SPL-020, SPL-026] */
         report(v, false, "PXAR-008", e->entry_pos, false, "payload reference in an archive that is not version 2");
-    if (e->ref_off < PBR_PXAR_HDR)
+    if (v->opts->refs_elsewhere)
+        return PBR_OK;
+    if (e->ref_off < PBR_PXAR_HDR && v->version != 0)
         report(v, false, "PXAR-134", e->entry_pos, false, "payload reference into the start marker");
     else if (v->has_ref && e->ref_off <= v->last_ref)
         report(v, false, "PXAR-139", e->entry_pos, false, "payload references are not strictly increasing");
@@ -164,18 +171,40 @@ static int check_ref(struct verify *v, const struct pbr_pxar_entry *e, struct pb
     return PBR_OK;
 }
 
-static int check_file(struct verify *v, const struct pbr_pxar_entry *e, struct pbr_diag *diag)
+/* What hard links may lead to. */
+static int note_file(struct verify *v, const struct pbr_pxar_entry *e, struct pbr_diag *diag)
 {
     const struct file_at file = { e->name_pos, pbr_pxar_name_hash(pbr_reader_path(v->reader)) };
     v->res.files++;
     if (!pbr_add(v->res.file_bytes, e->size, &v->res.file_bytes))
         v->res.file_bytes = UINT64_MAX;
-    int rc = keep(v, &v->files, &file, sizeof(file), diag);
+    return keep(v, &v->files, &file, sizeof(file), diag);
+}
+
+static int check_file(struct verify *v, const struct pbr_pxar_entry *e, struct pbr_diag *diag)
+{
+    int rc = note_file(v, e, diag);
     if (rc == PBR_OK && e->has_ref)
         rc = check_ref(v, e, diag);
-    else if (rc == PBR_OK && v->version == 2)
+    else if (rc == PBR_OK && (v->version == 2 || v->has_ref))
         report(v, false, "PXAR-008", e->entry_pos, false, "file contents inside a version 2 archive");
+    v->has_inline |= !e->has_ref;
     return rc < 0 ? rc : check_payload(v, e, diag);
+}
+
+/* A file whose entry stands in the appendix: looked at when the reader gets there [APX-052]. */
+static int check_appendix_ref(struct verify *v, const struct pbr_pxar_entry *e, struct pbr_diag *diag)
+{
+    v->res.appendix_refs++;
+    const int rc = note_file(v, e, diag);
+    return rc < 0 ? rc : pbr_reader_want(v->reader, diag);
+}
+
+static int check_appendix_file(struct verify *v, const struct pbr_pxar_entry *e, struct pbr_diag *diag)
+{
+    const uint64_t used = e->data_pos - e->name_pos + e->size; /* the reader checked that it lies in the section */
+    v->res.padding_bytes -= used < v->res.padding_bytes ? used : v->res.padding_bytes;
+    return check_payload(v, e, diag);
 }
 
 /* ---- hard links ---- */
@@ -238,12 +267,22 @@ static void begin_goodbye(struct verify *v, const struct pbr_pxar_event *ev)
 {
     const size_t children = (v->children.len - top_dir(v)->children_before) / sizeof(struct pbr_goodbye_child);
     const uint64_t recs = (ev->size - PBR_PXAR_HDR) / PBR_PXAR_GOODBYE_REC;
+    const unsigned tails = v->has_appendix && v->dirs.len == sizeof(struct open_dir) ? 2 : 1; /* [APX-034] */
     v->goodbye_pos = ev->pos;
     v->goodbye_end = ev->pos + ev->size;
     pbr_buf_clear(&v->recs);
-    v->recs_wanted = recs == (uint64_t)children + 1;
+    v->recs_wanted = recs == (uint64_t)children + tails;
     if (!v->recs_wanted)
         report(v, false, "PXAR-150", ev->pos, false, "goodbye table has not one record per child and a tail");
+}
+
+/* The root's table with an appendix: its tail counts the record behind it, which the decoder has checked [APX-033]. */
+static void drop_appendix_tail(struct verify *v)
+{
+    struct pbr_pxar_rec *last = (void *)(v->recs.ptr + (v->recs.len - sizeof(*last)));
+    v->recs.len -= sizeof(*last);
+    if (last[-1].size >= PBR_PXAR_GOODBYE_REC)
+        last[-1].size -= PBR_PXAR_GOODBYE_REC;
 }
 
 /* Equal hashes next to each other after sorting are equal names, or one chance in 2^64. */
@@ -265,8 +304,13 @@ static int end_goodbye(struct verify *v, struct pbr_diag *diag)
     const size_t n = (v->children.len - dir.children_before) / sizeof(*children);
     struct pbr_diag cause = { 0 };
     int rc = PBR_OK;
+    const bool is_root = v->dirs.len == sizeof(dir);
+    const bool after_marker = is_root && v->root_pos > 0 && (v->version == 0 || v->has_appendix); /* [APX-035] */
+    if (v->recs_wanted && is_root && v->has_appendix)
+        drop_appendix_tail(v);
     if (v->recs_wanted) {
-        rc = pbr_goodbye_check((const void *)v->recs.ptr, children, n, v->goodbye_pos, dir.entry_pos, &cause);
+        rc = pbr_goodbye_check((const void *)v->recs.ptr, children, n, v->goodbye_pos,
+                               after_marker ? v->root_pos : dir.entry_pos, &cause);
         rc = found(v, rc, &cause, false, diag);
         warn_collisions(v, children, n);
     }
@@ -297,20 +341,29 @@ static int check_entry(struct verify *v, const struct pbr_pxar_event *ev, struct
 {
     const struct pbr_pxar_entry *e = &ev->entry;
     const bool is_root = ev->depth == 0;
+    const bool in_appendix = pbr_reader_in_appendix(v->reader);
     struct pbr_diag cause = { 0 };
-    v->res.entries++;
+    v->res.entries += !in_appendix; /* there it is a file that was met before */
+    if (is_root)
+        v->root_pos = e->entry_pos;
     int rc = found(v, pbr_verify_entry(v->env, e, &cause), &cause, false, diag);
-    if (rc == PBR_OK && !is_root)
+    if (rc == PBR_OK && !is_root && !in_appendix)
         rc = check_order(v, e, diag);
     if (rc < 0)
         return rc;
-    if (e->kind == PBR_KIND_DIR)
-        return enter_dir(v, e, is_root, diag);
-    rc = add_child(v, e, diag);
+    if (in_appendix) {
+        rc = check_appendix_file(v, e, diag);
+        return rc == PBR_OK && v->opts->entry ? v->opts->entry(v->opts->ctx, e, pbr_reader_path(v->reader), diag) : rc;
+    }
+    rc = e->kind == PBR_KIND_DIR ? enter_dir(v, e, is_root, diag) : add_child(v, e, diag);
     if (rc == PBR_OK && e->kind == PBR_KIND_FILE)
         rc = check_file(v, e, diag);
     if (rc == PBR_OK && e->kind == PBR_KIND_HARDLINK)
         rc = check_hardlink(v, e, diag);
+    if (rc == PBR_OK && e->kind == PBR_KIND_APPENDIX_REF)
+        rc = check_appendix_ref(v, e, diag);
+    if (rc == PBR_OK && v->opts->entry)
+        rc = v->opts->entry(v->opts->ctx, e, pbr_reader_path(v->reader), diag);
     return rc;
 }
 
@@ -318,6 +371,10 @@ static int check_event(struct verify *v, const struct pbr_pxar_event *ev, struct
 {
     switch (ev->ev) {
     case PBR_PXAR_EV_VERSION: v->version = ev->version; break;
+    case PBR_PXAR_EV_APPENDIX:
+        v->has_appendix = true;
+        v->res.appendix_bytes = v->res.padding_bytes = ev->total;
+        break;
     case PBR_PXAR_EV_ENTRY: return check_entry(v, ev, diag);
     case PBR_PXAR_EV_GOODBYE: begin_goodbye(v, ev); break;
     case PBR_PXAR_EV_GOODBYE_REC:
@@ -343,6 +400,9 @@ static int check_events(struct verify *v, struct pbr_diag *diag)
         rc = check_event(v, &ev, diag);
         if (rc < 0)
             return rc;
+        v->res.broken_pos = pbr_reader_pos(v->reader);
+        v->res.open_dirs = v->dirs.len / sizeof(struct open_dir);
+        v->res.after_dir = ev.ev == PBR_PXAR_EV_DIR_END;
     }
     return PBR_OK;
 }
@@ -392,14 +452,15 @@ static int check_payload_end(struct verify *v, struct pbr_stream *payload, struc
     if (rc < 0)
         return rc;
     const uint64_t size = pbr_reader_payload_pos(v->reader) + rest;
-    const uint64_t used = v->ref_end > PBR_PXAR_HDR ? v->ref_end : PBR_PXAR_HDR;
+    const bool draft = v->version == 0; /* no start marker [SPL-025] */
+    const uint64_t used = v->ref_end > PBR_PXAR_HDR || draft ? v->ref_end : PBR_PXAR_HDR;
     v->res.payload_size = size;
     pbr_pxar_hdr_emit(want, PBR_PXAR_PAYLOAD_TAIL, 0);
     if (size < used)
         report(v, false, "PXAR-274", size, true, "payload stream ends inside a referenced file");
     else if (size < used + PBR_PXAR_HDR || rest < PBR_PXAR_HDR || memcmp(last, want, sizeof(want)) != 0)
-        report(v, false, "PXAR-135", size, true, "payload stream does not end with its tail marker");
-    const uint64_t known = v->res.file_bytes + (v->res.refs + 2) * PBR_PXAR_HDR;
+        report(v, draft, draft ? "SPL-024" : "PXAR-135", size, true, "payload stream does not end with its tail marker");
+    const uint64_t known = v->res.file_bytes + (v->res.refs + (draft ? 1 : 2)) * PBR_PXAR_HDR;
     v->res.padding_bytes = size > known ? size - known : 0;
     return PBR_OK;
 }
@@ -441,6 +502,7 @@ int pbr_verify(const struct pbr_env *env, struct pbr_stream *archive, struct pbr
         rc = check_archive_end(&v, archive, diag);
     if (rc == PBR_OK && !v.broken && payload)
         rc = check_payload_end(&v, payload, diag);
+    v.res.broken = v.broken;
     if (rc == PBR_OK)
         *ret = v.res;
     release(&v);

@@ -7,12 +7,15 @@
  * Also the values inside entries that readers take as they come: times and mode bits (PXAR-050), device numbers
  * (PXAR-079), attributes named twice (PXAR-087), ACL permissions and order (PXAR-100, PXAR-109, PXAR-110).
  * Memory: 80 bytes per child of the open directories, 16 bytes per regular file for hard links.
+ * Archives of the drafts are recognised by what they hold [SPL-027, APX-171]. `entry` hears of a file in an appendix twice:
+ * where its reference stands, and again, complete, when the appendix is read.
  *
  * Thread: not shared. */
 #ifndef PBR_ARCHIVE_VERIFY_H
 #define PBR_ARCHIVE_VERIFY_H
 
 #include "base/io.h"
+#include "format/pxar_dec.h"
 
 struct pbr_verify_finding {
     bool warning;         /* else an error */
@@ -21,6 +24,8 @@ struct pbr_verify_finding {
     bool in_payload;
     struct pbr_span path; /* raw bytes of the entry's path; empty: the archive as a whole */
     const char *text;
+    uint64_t reached;     /* archive position that the decoder had reached */
+    bool broke;           /* the grammar broke behind `path`, the last entry that could be read */
 };
 
 struct pbr_verify_opts {
@@ -28,6 +33,10 @@ struct pbr_verify_opts {
     bool contents;       /* also read all contents of version 1 or payload to their end (finds unreadable chunks) */
     /* Called for every finding, on the caller's thread; spans and texts valid during the call. NULL: only counted. */
     void (*report)(void *ctx, const struct pbr_verify_finding *f);
+    /* Called for every entry once it was checked (files: once their contents were read, if they are); its spans are valid
+     * during the call. A failure ends the verification. NULL: not called. */
+    int (*entry)(void *ctx, const struct pbr_pxar_entry *e, struct pbr_span path, struct pbr_diag *diag);
+    bool refs_elsewhere; /* order and range of payload references are checked by `entry` */
     void *ctx;
 };
 
@@ -36,8 +45,13 @@ struct pbr_verify_result {
     uint64_t entries, dirs, files, hardlinks;
     uint64_t file_bytes;     /* announced sizes of all regular files */
     uint64_t refs;           /* payload references */
-    uint64_t padding_bytes;  /* bytes of the payload stream that no reference covers, markers not counted */
+    uint64_t padding_bytes;  /* bytes of the payload stream, or of the appendix, that no reference covers, markers not counted */
+    uint64_t appendix_refs, appendix_bytes; /* of a draft's archive with an appendix */
     uint64_t archive_size, payload_size;
+    bool broken;             /* the grammar broke; nothing behind broken_pos was looked at */
+    uint64_t broken_pos;     /* archive position behind the last entry or directory that could be read */
+    uint64_t open_dirs;      /* directories that were open there */
+    bool after_dir;          /* the last thing read was the end of a directory */
 };
 
 /* Reads both streams to their ends. PBR_OK with *ret filled whenever reading came to an end, findings or not: look at

@@ -20,7 +20,8 @@ static bool type_fits(const struct pbr_pxar_entry *e)
     case PBR_KIND_DEVICE: return type == PBR_MODE_BLOCK || type == PBR_MODE_CHAR;
     case PBR_KIND_FIFO: return type == PBR_MODE_FIFO;
     case PBR_KIND_SOCKET: return type == PBR_MODE_SOCKET;
-    case PBR_KIND_HARDLINK: return true;
+    case PBR_KIND_HARDLINK:
+    case PBR_KIND_APPENDIX_REF: return true;
     }
     return false;
 }

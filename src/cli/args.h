@@ -42,6 +42,8 @@ struct pbr_command {
     const struct pbr_pos *positionals;     /* ends with name NULL; may be NULL */
     const struct pbr_opt *const *opts;     /* groups of tables, NULL-terminated; each table ends with name NULL */
     int (*run)(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_diag *diag);
+    /* Instead of run: gets the words behind the name unparsed; positionals and opts then are for help only. */
+    int (*hand_over)(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag *diag);
     bool own;                              /* not a command of the original client */
 };
 

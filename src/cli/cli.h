@@ -10,6 +10,7 @@
 #include "cli/args.h"
 #include "client/api.h"
 #include "chunk/seal.h"
+#include "format/manifest.h"
 
 enum pbr_format { PBR_FORMAT_TEXT, PBR_FORMAT_JSON, PBR_FORMAT_JSON_PRETTY };
 
@@ -53,18 +54,13 @@ void pbr_table_free(struct pbr_table *t);
 void pbr_progress_show(struct pbr_cli *cli, const char *what, uint64_t files, uint64_t bytes, uint64_t total);
 void pbr_progress_clear(void);
 
-/* ---- repository and secrets (config.c) ---- */
+/* ---- repository (config.c) ---- */
 
 extern const struct pbr_opt pbr_opts_repository[]; /* group R of cli.md */
 extern const struct pbr_opt pbr_opts_namespace[];  /* group N */
 extern const struct pbr_opt pbr_opts_key[];        /* group K */
 extern const struct pbr_opt pbr_opts_output[];     /* group O */
 extern const struct pbr_opt pbr_opts_rate[];       /* --rate, --burst */
-
-/* A secret or value by base name: NAME, NAME_FD, NAME_FILE, NAME_CMD, systemd credential [API-040, API-041].
- * *ret stays empty (ptr NULL) if none is defined. */
-PBR_MUST_USE int pbr_secret_from_env(struct pbr_cli *cli, const char *base, const char *credential,
-                                     struct pbr_secret *ret, struct pbr_diag *diag);
 
 /* --repository and its parts, environment [API-030]. */
 PBR_MUST_USE int pbr_repository(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_repo *ret,
@@ -79,9 +75,28 @@ PBR_MUST_USE int pbr_cli_connect(struct pbr_cli *cli, const struct pbr_args *arg
 void pbr_cli_disconnect(struct pbr_cli *cli, struct pbr_client *c);
 PBR_MUST_USE int pbr_ticket_forget(struct pbr_cli *cli, const struct pbr_repo *repo, struct pbr_diag *diag);
 
-/* Keys from --keyfile/--keyfd; *ret_has false if none was given. `mode_text`: --crypt-mode or NULL (CLI-045). */
-PBR_MUST_USE int pbr_key_load(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_crypt *ret, bool *ret_has,
+/* ---- keys (key.c) ---- */
+
+/* The key that a command's options and the default key file select, and what it is for (CRY-052). */
+struct pbr_key_choice {
+    enum pbr_crypt_mode mode; /* PBR_CRYPT_NONE: no key */
+    struct pbr_crypt crypt;   /* wiped by the caller (pbr_crypt_wipe), also after a failure */
+    char source[4200];        /* message: where the key comes from (CLI-047) */
+};
+/* Looks at --keyfile, --keyfd, --crypt-mode (where the command has it) and the default place, and asks for the passphrase if
+ * there is one. ARG for combinations that make no sense. */
+PBR_MUST_USE int pbr_key_load(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_key_choice *ret,
                               struct pbr_diag *diag);
+/* For commands that read: the key to use, announced in the log, or NULL. */
+const struct pbr_crypt *pbr_key_announce(struct pbr_cli *cli, const struct pbr_key_choice *choice);
+/* Where the default key file is, the first that exists, or where it is made (CRY-051). False if there is none, or no home. */
+bool pbr_key_find_default(char *out, size_t cap);
+bool pbr_key_default_place(char *out, size_t cap);
+struct pbr_keyfile;
+PBR_MUST_USE int pbr_keyfile_load(struct pbr_cli *cli, const char *path, struct pbr_keyfile *ret, struct pbr_diag *diag);
+/* The key in a file; asks for its passphrase if it has one (CRY-060 .. CRY-064). */
+PBR_MUST_USE int pbr_keyfile_open(struct pbr_cli *cli, const struct pbr_keyfile *file, uint8_t ret_key[32],
+                                  struct pbr_diag *diag);
 
 /* --chunk-size of a backup, in bytes (cmd_backup.c). */
 PBR_MUST_USE int pbr_chunk_size_from(const struct pbr_args *args, uint64_t *ret, struct pbr_diag *diag);
@@ -108,11 +123,16 @@ pbr_command_fn pbr_cmd_backup, pbr_cmd_restore, pbr_cmd_list, pbr_cmd_snapshot_l
     pbr_cmd_snapshot_forget, pbr_cmd_catalog_dump, pbr_cmd_login, pbr_cmd_logout, pbr_cmd_version, pbr_cmd_status,
     pbr_cmd_prune, pbr_cmd_pxar_create, pbr_cmd_pxar_extract, pbr_cmd_pxar_list, pbr_cmd_pxar_dump,
     pbr_cmd_pxar_verify, pbr_cmd_serve, pbr_cmd_store_init, pbr_cmd_store_verify, pbr_cmd_store_gc,
-    pbr_cmd_store_stat, pbr_cmd_chunk, pbr_cmd_reuse_plan, pbr_cmd_help;
+    pbr_cmd_store_stat, pbr_cmd_key_create, pbr_cmd_key_show,
+    pbr_cmd_key_change_passphrase, pbr_cmd_chunk, pbr_cmd_blob_encode, pbr_cmd_inspect,
+    pbr_cmd_reuse_plan, pbr_cmd_reuse_show, pbr_cmd_check, pbr_cmd_help;
+/* Replaces the process; returns only after a failure. */
+PBR_MUST_USE int pbr_cmd_conform(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag *diag);
 
 extern const struct pbr_opt pbr_opts_backup[], pbr_opts_restore[], pbr_opts_prune[], pbr_opts_pxar_create[],
     pbr_opts_pxar_extract[], pbr_opts_pxar_payload[], pbr_opts_pxar_list[], pbr_opts_serve[], pbr_opts_store_verify[],
-    pbr_opts_store_gc[], pbr_opts_store_init[], pbr_opts_chunk[], pbr_opts_reuse_plan[],
-    pbr_opts_help[];
+    pbr_opts_store_gc[], pbr_opts_store_init[], pbr_opts_key_new[], pbr_opts_chunk[], pbr_opts_blob_encode[], pbr_opts_inspect[], pbr_opts_conform[],
+    pbr_opts_reuse_plan[], pbr_opts_reuse_show[],
+    pbr_opts_check[], pbr_opts_help[];
 
 #endif

@@ -18,10 +18,16 @@ const struct pbr_opt pbr_opts_backup[] = {
     { .name = "backup-id", .type = PBR_OPT_TEXT, .value = "ID", .help = "backup id (default: host name up to the first dot)" },
     { .name = "backup-time", .type = PBR_OPT_NUMBER, .value = "EPOCH", .help = "time of the snapshot (default: now)", .min = 1,
       .max = 253402300799 },
-    { .name = "change-detection-mode", .type = PBR_OPT_CHOICE, .value = "MODE",
+    { .name = "change-detection-mode", .type = PBR_OPT_TEXT, .value = "MODE",
       .help = "legacy: one archive and a catalog; data: metadata and payload apart; "
-              "metadata: the same, unchanged files keep the previous payload (default legacy)",
-      .choices = (const char *const[]){ "legacy", "data", "metadata", NULL } },
+              "metadata: the same, unchanged files keep the previous payload (default legacy). "
+              "With a draft format: data (default) or metadata[:NAME.pxar]..." },
+    { .name = "format-profile", .type = PBR_OPT_CHOICE, .value = "PROFILE",
+      .help = "how archives are written: released (default), or one of two drafts that released software cannot read",
+      .choices = (const char *const[]){ "released", "draft-split", "draft-appendix", NULL }, .own = true },
+    { .name = "payload-suffix", .type = PBR_OPT_CHOICE, .value = "SUFFIX",
+      .help = "draft-split: ending of payload archives, pld (default) or data",
+      .choices = (const char *const[]){ "pld", "data", NULL }, .own = true },
     { .name = "chunk-size", .type = PBR_OPT_NUMBER, .value = "KIB", .help = "average chunk size, a power of two (default 4096)",
       .min = 64, .max = 4096 },
     { .name = "exclude", .type = PBR_OPT_LIST, .value = "PATTERN", .help = "leave out what matches; may be repeated" },
@@ -91,21 +97,6 @@ static int take_devices(struct pbr_cli *cli, const struct pbr_args *args, uint64
     }
     *ret = devs;
     *ret_nr = n;
-    return PBR_OK;
-}
-
-/* none, encrypt, sign-only from options and key (CLI-045). */
-static int take_crypt_mode(const struct pbr_args *args, bool has_key, enum pbr_crypt_mode *ret, struct pbr_diag *diag)
-{
-    const char *text = pbr_args_text(args, "crypt-mode");
-    const bool explicit_key = pbr_args_has(args, "keyfile") || pbr_args_has(args, "keyfd");
-    *ret = has_key ? PBR_CRYPT_ENCRYPT : PBR_CRYPT_NONE;
-    if (text && !pbr_crypt_mode_parse(pbr_span_str(text), ret))
-        return pbr_fail_at(diag, PBR_E_ARG, "CLI-045", "unknown crypt mode '%s'", text);
-    if (*ret == PBR_CRYPT_NONE && explicit_key)
-        return pbr_fail_at(diag, PBR_E_ARG, "CLI-045", "--keyfile/--keyfd and --crypt-mode=none are mutually exclusive");
-    if (*ret != PBR_CRYPT_NONE && !has_key)
-        return pbr_fail_at(diag, PBR_E_ARG, "CLI-045", "--crypt-mode without --keyfile and no default key file available");
     return PBR_OK;
 }
 
@@ -180,14 +171,22 @@ static int run_backup(struct pbr_cli *cli, const struct pbr_args *args, struct p
     return rc;
 }
 
-static int take_options(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_backup_opts *o,
-                        struct pbr_crypt *crypt, uint64_t **devs, struct pbr_diag *diag)
+/* Format and mode; before any connection is made [APX-090]. */
+static int take_profile(const struct pbr_args *args, struct pbr_backup_opts *o, struct pbr_diag *diag)
 {
-    const char *mode = pbr_args_text(args, "change-detection-mode");
-    bool has_key = false;
-    o->mode = !mode || strcmp(mode, "legacy") == 0 ? PBR_MODE_LEGACY
-              : strcmp(mode, "data") == 0          ? PBR_MODE_DATA
-                                                   : PBR_MODE_METADATA;
+    const char *profile = pbr_args_text(args, "format-profile");
+    const char *suffix = pbr_args_text(args, "payload-suffix");
+    if (profile && !pbr_profile_parse(pbr_span_str(profile), &o->profile))
+        return pbr_fail_at(diag, PBR_E_ARG, NULL, "unknown format profile '%s'", profile);
+    if (suffix && o->profile != PBR_PROFILE_DRAFT_SPLIT)
+        return pbr_fail_at(diag, PBR_E_ARG, "SPL-014", "--payload-suffix needs --format-profile draft-split");
+    o->data_suffix = suffix && strcmp(suffix, "data") == 0;
+    return pbr_detection_parse(o->profile, pbr_args_text(args, "change-detection-mode"), &o->detection, diag);
+}
+
+static int take_options(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_backup_opts *o,
+                        struct pbr_key_choice *key, uint64_t **devs, struct pbr_diag *diag)
+{
     o->dry_run = pbr_args_bool(args, "dry-run");
     o->no_cache = pbr_args_bool(args, "no-cache");
     o->workers = (unsigned)pbr_args_number(args, "workers", 0);
@@ -199,18 +198,19 @@ static int take_options(struct pbr_cli *cli, const struct pbr_args *args, struct
     o->create.entries_max = pbr_args_number(args, "entries-max", 0);
     o->progress = show_progress;
     o->progress_ctx = cli;
-    int rc = pbr_chunk_size_from(args, &o->chunk_size, diag);
+    int rc = take_profile(args, o, diag);
+    if (rc == PBR_OK)
+        rc = pbr_chunk_size_from(args, &o->chunk_size, diag);
     if (rc == PBR_OK)
         rc = pbr_namespace(args, &o->ns, diag);
     if (rc == PBR_OK)
         rc = take_devices(cli, args, devs, &o->create.include_dev_nr, diag);
     o->create.include_devs = *devs;
-    if (rc == PBR_OK && !(pbr_args_has(args, "crypt-mode") && strcmp(pbr_args_text(args, "crypt-mode"), "none") == 0 &&
-                          !pbr_args_has(args, "keyfile") && !pbr_args_has(args, "keyfd")))
-        rc = pbr_key_load(cli, args, crypt, &has_key, diag);
     if (rc == PBR_OK)
-        rc = take_crypt_mode(args, has_key, &o->crypt_mode, diag);
-    o->crypt = o->crypt_mode == PBR_CRYPT_NONE ? NULL : crypt;
+        rc = pbr_key_load(cli, args, key, diag);
+    o->crypt_mode = key->mode;
+    o->crypt = key->mode == PBR_CRYPT_NONE ? NULL : &key->crypt;
+    o->crypt_source = key->source;
     return rc;
 }
 
@@ -219,7 +219,7 @@ int pbr_cmd_backup(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_
     const char *const *texts, *const *patterns;
     char node[256];
     uint64_t *devs = NULL;
-    struct pbr_crypt crypt = { 0 };
+    struct pbr_key_choice key = { 0 };
     struct pbr_backup_opts opts = { .client_name = node };
     const size_t n = pbr_args_list(args, "backupspec", &texts);
     opts.create.exclude_nr = pbr_args_list(args, "exclude", &patterns);
@@ -234,10 +234,10 @@ int pbr_cmd_backup(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_
     if (rc == PBR_OK)
         rc = take_snapshot(cli, args, &opts.snapshot, node, sizeof(node), diag);
     if (rc == PBR_OK)
-        rc = take_options(cli, args, &opts, &crypt, &devs, diag);
+        rc = take_options(cli, args, &opts, &key, &devs, diag);
     if (rc == PBR_OK)
         rc = run_backup(cli, args, &opts, specs, n, diag);
-    pbr_crypt_wipe(&crypt);
+    pbr_crypt_wipe(&key.crypt);
     pbr_free(&cli->env, devs);
     pbr_free(&cli->env, excludes);
     pbr_free(&cli->env, specs);

@@ -84,6 +84,7 @@ static char type_letter(const struct pbr_pxar_entry *e)
     case PBR_KIND_DIR:
         return 'd';
     case PBR_KIND_FILE:
+    case PBR_KIND_APPENDIX_REF:
         return 'f';
     case PBR_KIND_SYMLINK:
         return 'l';
@@ -145,7 +146,7 @@ static int dump_from_archives(struct pbr_cli *cli, struct pbr_restore *restore, 
     size_t n = 0;
     int rc = names ? PBR_OK : pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for names");
     for (size_t i = 0; names && i < m->file_nr; i++)
-        if (pbr_span_ends(pbr_span_str(m->files[i].name), ".mpxar.didx"))
+        if (pbr_name_is_metadata(pbr_span_str(m->files[i].name)))
             names[n++] = m->files[i].name;
     if (rc == PBR_OK && n == 0)
         rc = pbr_fail_at(diag, PBR_E_NOENT, "CAT-083", "snapshot has neither a catalog nor a metadata archive");
@@ -163,26 +164,25 @@ int pbr_cmd_catalog_dump(struct pbr_cli *cli, const struct pbr_args *args, struc
     struct pbr_client *client;
     struct pbr_restore *restore = NULL;
     struct pbr_snapshot snapshot;
-    struct pbr_crypt crypt = { 0 };
-    bool has_key = false;
+    struct pbr_key_choice key = { 0 };
     int rc = pbr_snapshot_parse(pbr_span_str(pbr_args_text(args, "snapshot")), &snapshot, diag);
     if (rc == PBR_OK)
         rc = pbr_namespace(args, &ns, diag);
     if (rc == PBR_OK)
-        rc = pbr_key_load(cli, args, &crypt, &has_key, diag);
+        rc = pbr_key_load(cli, args, &key, diag);
     if (rc == PBR_OK)
         rc = pbr_cli_connect(cli, args, &client, diag);
     if (rc < 0) {
-        pbr_crypt_wipe(&crypt);
+        pbr_crypt_wipe(&key.crypt);
         return rc;
     }
-    rc = pbr_restore_open(&cli->env, client, ns, &snapshot, has_key ? &crypt : NULL, &restore, diag);
+    rc = pbr_restore_open(&cli->env, client, ns, &snapshot, pbr_key_announce(cli, &key), &restore, diag);
     if (rc == PBR_OK)
         rc = pbr_manifest_find(pbr_restore_manifest(restore), "catalog.pcat1.didx")
                  ? dump_from_catalog(cli, restore, diag)
                  : dump_from_archives(cli, restore, diag);
     pbr_restore_close(restore);
     pbr_cli_disconnect(cli, client);
-    pbr_crypt_wipe(&crypt);
+    pbr_crypt_wipe(&key.crypt);
     return rc;
 }

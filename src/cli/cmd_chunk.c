@@ -7,17 +7,20 @@
 #include <unistd.h>
 
 #include "chunk/stream.h"
+#include "cli/chunk_script.h"
 #include "cli/cli.h"
 #include "sys/fd.h"
 
 const struct pbr_opt pbr_opts_chunk[] = {
     { .name = "avg", .type = PBR_OPT_NUMBER, .value = "BYTES", .help = "average chunk size, a power of two (default 4194304)" },
     { .name = "fixed", .type = PBR_OPT_BOOL, .help = "chunks of 4 MiB, as for images" },
+    { .name = "script", .type = PBR_OPT_TEXT, .value = "FILE", .help = "play suggested and forced boundaries: lines S o, F b n, D n [times]" },
     { 0 },
 };
 
 struct cuts {
     struct pbr_cli *cli;
+    const struct pbr_crypt *crypt; /* NULL: plain digests */
     json_t *list;   /* NULL: text */
     uint8_t *spare; /* one buffer is enough: chunks are done with at once */
     uint64_t nr;
@@ -43,7 +46,7 @@ static int take(void *ctx, uint8_t *buf, size_t len, uint64_t start, struct pbr_
     struct cuts *c = ctx;
     uint8_t digest[PBR_DIGEST_LEN];
     char hex[2 * PBR_DIGEST_LEN + 1];
-    const int rc = pbr_sha256(pbr_span(buf, len), pbr_span(NULL, 0), digest);
+    const int rc = pbr_chunk_digest(c->crypt, pbr_span(buf, len), digest);
     release(c, buf);
     if (rc < 0)
         return pbr_fail_at(diag, rc, NULL, "cannot compute a digest");
@@ -77,11 +80,11 @@ static int feed(struct pbr_chunk_stream *chunks, int fd, const char *path, struc
     }
 }
 
-int pbr_cmd_chunk(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_diag *diag)
+static int cut_file(struct pbr_cli *cli, const struct pbr_args *args, const struct pbr_crypt *crypt, struct pbr_diag *diag)
 {
     const enum pbr_format format = pbr_output_format(args);
     const char *path = pbr_args_text(args, "file");
-    struct cuts cuts = { .cli = cli };
+    struct cuts cuts = { .cli = cli, .crypt = crypt };
     struct pbr_chunk_stream *chunks;
     const struct pbr_chunk_out out = { .ctx = &cuts, .acquire = acquire, .release = release, .raw = take };
     const struct pbr_chunk_stream_opts opts = { .avg = pbr_args_number(args, "avg", 0), .fixed = pbr_args_bool(args, "fixed") };
@@ -99,5 +102,19 @@ int pbr_cmd_chunk(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_d
     json_decref(cuts.list);
     pbr_free(&cli->env, cuts.spare);
     pbr_close(&fd);
+    return rc;
+}
+
+int pbr_cmd_chunk(struct pbr_cli *cli, const struct pbr_args *args, struct pbr_diag *diag)
+{
+    struct pbr_key_choice key;
+    const char *script = pbr_args_text(args, "script");
+    if (script)
+        return pbr_chunk_script(cli, pbr_args_text(args, "file"), script, pbr_args_number(args, "avg", PBR_CHUNK_AVG_DEFAULT),
+                                pbr_output_format(args), diag);
+    int rc = pbr_key_load(cli, args, &key, diag);
+    if (rc == PBR_OK)
+        rc = cut_file(cli, args, key.mode == PBR_CRYPT_NONE ? NULL : &key.crypt, diag);
+    pbr_crypt_wipe(&key.crypt);
     return rc;
 }

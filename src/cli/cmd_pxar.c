@@ -126,8 +126,8 @@ static int create(struct pbr_cli *cli, const struct pbr_args *args, int root, st
                                           .all_file_systems = pbr_args_bool(args, "all-file-systems"),
                                           .has_entries_max = pbr_args_has(args, "entries-max"),
                                           .entries_max = pbr_args_number(args, "entries-max", 0) };
-    const int rc = pbr_create(&cli->env, root, pbr_args_text(args, "source"), &archive->sink,
-                              payload->path ? &payload->sink : NULL, &opts, &stats, diag);
+    const struct pbr_create_outputs outputs = { &archive->sink, payload->path ? &payload->sink : NULL };
+    const int rc = pbr_create(&cli->env, root, pbr_args_text(args, "source"), &outputs, &opts, &stats, diag);
     pbr_free(&cli->env, excludes);
     return rc;
 }

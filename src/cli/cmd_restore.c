@@ -20,7 +20,7 @@ const struct pbr_opt pbr_opts_restore[] = {
     { .name = "ignore-ownership", .type = PBR_OPT_BOOL, .help = "do not restore owners" },
     { .name = "ignore-permissions", .type = PBR_OPT_BOOL, .help = "do not restore permissions" },
     { .name = "ignore-extract-device-errors", .type = PBR_OPT_BOOL, .help = "go on when device nodes cannot be made" },
-    { .name = "crypt-mode", .type = PBR_OPT_CHOICE, .value = "MODE", .help = "accepted for compatibility; the manifest decides",
+    { .name = "crypt-mode", .type = PBR_OPT_CHOICE, .value = "MODE", .help = "none: use no key, not even the default one; otherwise the manifest decides",
       .choices = (const char *const[]){ "none", "encrypt", "sign-only", NULL } },
     { .name = "raw", .type = PBR_OPT_BOOL, .help = "the file as stored on the server (index, blob), undecoded", .own = true },
     { 0 },
@@ -210,28 +210,28 @@ int pbr_cmd_restore(struct pbr_cli *cli, const struct pbr_args *args, struct pbr
     const char *ns;
     struct pbr_client *client;
     struct pbr_snapshot snapshot;
-    struct pbr_crypt crypt = { 0 };
-    bool has_key = false;
+    struct pbr_key_choice key = { 0 };
     j.to_stdout = strcmp(j.target, "-") == 0;
     if (j.to_stdout && pbr_args_has(args, "pattern"))
         return pbr_fail_at(diag, PBR_E_ARG, "CLI-061", "patterns not allowed when restoring to stdout");
     int rc = pbr_namespace(args, &ns, diag);
     if (rc == PBR_OK)
-        rc = pbr_key_load(cli, args, &crypt, &has_key, diag);
+        rc = pbr_key_load(cli, args, &key, diag);
     if (rc == PBR_OK)
         rc = pbr_cli_connect(cli, args, &client, diag);
     if (rc < 0) {
-        pbr_crypt_wipe(&crypt);
+        pbr_crypt_wipe(&key.crypt);
         return rc;
     }
+    const struct pbr_crypt *crypt = pbr_key_announce(cli, &key);
     rc = pbr_resolve_snapshot(client, ns, pbr_args_text(args, "snapshot"), &snapshot, diag);
     if (rc == PBR_OK)
-        rc = pbr_restore_open(&cli->env, client, ns, &snapshot, has_key ? &crypt : NULL, &j.restore, diag);
+        rc = pbr_restore_open(&cli->env, client, ns, &snapshot, crypt, &j.restore, diag);
     if (rc == PBR_OK)
         rc = restore_archive(&j, diag);
     pbr_progress_clear();
     pbr_restore_close(j.restore);
     pbr_cli_disconnect(cli, client);
-    pbr_crypt_wipe(&crypt);
+    pbr_crypt_wipe(&key.crypt);
     return rc;
 }

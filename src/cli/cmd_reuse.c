@@ -11,9 +11,8 @@
 #include "archive/read.h"
 #include "base/limits.h"
 #include "chunk/seal.h"
-#include "cli/cli.h"
+#include "cli/reuse_out.h"
 #include "client/reference.h"
-#include "format/quote.h"
 #include "sys/fd.h"
 
 enum { IO_BUFFER = 1 << 20 };
@@ -140,7 +139,8 @@ static int create_into(struct plan *p, const struct pbr_args *args, int root, in
         .normalise_excludes = true,
         .hooks = { .ctx = p, .suggest = on_suggest, .decide = on_decide, .flush = on_flush },
     };
-    int rc = pbr_create(&p->cli->env, root, pbr_args_text(args, "source"), &archive, &payload, &opts, NULL, diag);
+    const struct pbr_create_outputs outputs = { &archive, &payload };
+    int rc = pbr_create(&p->cli->env, root, pbr_args_text(args, "source"), &outputs, &opts, NULL, diag);
     if (rc == PBR_OK)
         rc = pbr_chunk_stream_finish(p->chunks, diag);
     if (rc == PBR_OK)
@@ -152,31 +152,17 @@ static int create_into(struct plan *p, const struct pbr_args *args, int root, in
 
 /* ---- what came out ---- */
 
-/* Text of a name: as it is if it is UTF-8, else quoted. */
-static json_t *name_json(const struct pbr_env *env, struct pbr_span name)
-{
-    struct pbr_buf quoted;
-    json_t *text = json_stringn((const char *)name.ptr, name.len);
-    if (text)
-        return text;
-    pbr_buf_init(&quoted, env, 8 * (size_t)PBR_READER_PATH_MAX);
-    const char *q = pbr_quote(name, &quoted) == PBR_OK ? pbr_buf_cstr(&quoted) : NULL;
-    text = q ? json_string(q) : NULL;
-    pbr_buf_release(&quoted);
-    return text;
-}
-
 static int note_entry(struct plan *p, struct pbr_span path, const struct pbr_pxar_entry *e, json_t *list,
                       struct pbr_diag *diag)
 {
     const struct pbr_env *env = &p->cli->env;
     path = pbr_span_sub(path, 1, path.len - 1); /* "/a/b": from the root on */
     if (e->kind == PBR_KIND_FILE)
-        return append(list, json_pack("[o, s, I, I]", name_json(env, path), "ref", (json_int_t)e->ref_off, (json_int_t)e->size),
+        return append(list, json_pack("[o, s, I, I]", pbr_reuse_name_json(env, path), "ref", (json_int_t)e->ref_off, (json_int_t)e->size),
                       diag);
     if (e->kind == PBR_KIND_HARDLINK)
-        return append(list, json_pack("[o, s, I, o]", name_json(env, path), "hardlink", (json_int_t)e->link_off,
-                                      name_json(env, e->target)), diag);
+        return append(list, json_pack("[o, s, I, o]", pbr_reuse_name_json(env, path), "hardlink", (json_int_t)e->link_off,
+                                      pbr_reuse_name_json(env, e->target)), diag);
     return PBR_OK;
 }
 

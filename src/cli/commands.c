@@ -81,6 +81,24 @@ const struct pbr_command pbr_commands[] = {
       .summary = "show the versions of client and server",
       .opts = GROUPS(pbr_opts_repository, pbr_opts_output),
       .run = pbr_cmd_version },
+    { .path = "key create",
+      .summary = "make a new encryption key",
+      .details = "The passphrase is asked for twice on the terminal. Without PATH the key becomes the default key, which backups "
+                 "then encrypt with. An existing file is never overwritten.",
+      .positionals = POS({ .name = "path", .help = "new key file", .optional = true }),
+      .opts = GROUPS(pbr_opts_key_new),
+      .run = pbr_cmd_key_create },
+    { .path = "key show",
+      .summary = "show what is known of a key without its passphrase",
+      .positionals = POS({ .name = "path", .help = "key file (default: the default key)", .optional = true }),
+      .opts = GROUPS(pbr_opts_output),
+      .run = pbr_cmd_key_show },
+    { .path = "key change-passphrase",
+      .summary = "lock a key with another passphrase, or unlock it for good",
+      .details = "The key itself stays the same. A hint is dropped unless it is given again. Needs a terminal.",
+      .positionals = POS({ .name = "path", .help = "key file (default: the default key)", .optional = true }),
+      .opts = GROUPS(pbr_opts_key_new),
+      .run = pbr_cmd_key_change_passphrase },
     { .path = "pxar create",
       .summary = "make an archive file of a directory",
       .details = "Both output files must not exist. With --payload-output the archive is split: ARCHIVE (.mpxar) holds the "
@@ -114,8 +132,32 @@ const struct pbr_command pbr_commands[] = {
     { .path = "chunk",
       .summary = "show where a file is cut into chunks, with digests",
       .positionals = POS({ .name = "file", .help = "file; - is standard input" }),
-      .opts = GROUPS(pbr_opts_chunk, pbr_opts_output),
+      .opts = GROUPS(pbr_opts_chunk, pbr_opts_key, pbr_opts_output),
       .run = pbr_cmd_chunk,
+      .own = true },
+    { .path = "blob encode",
+      .summary = "make a data blob of a file",
+      .details = "With a key the blob is encrypted. The way back is pbsref inspect --type blob --output FILE.",
+      .positionals = POS({ .name = "file", .help = "contents" }, { .name = "blob", .help = "new file" }),
+      .opts = GROUPS(pbr_opts_blob_encode, pbr_opts_key),
+      .run = pbr_cmd_blob_encode,
+      .own = true },
+    { .path = "inspect",
+      .summary = "show what is in a file of any of the formats",
+      .details = "Archives with the digest of every file, payload streams, blobs, indexes, catalogs, manifests, key files. The JSON form "
+                 "is that of the views of the conformance suite: numbers as decimal strings, bytes as hex.",
+      .positionals = POS({ .name = "file", .help = "file", .list = true }),
+      .opts = GROUPS(pbr_opts_inspect, pbr_opts_key, pbr_opts_output),
+      .run = pbr_cmd_inspect,
+      .own = true },
+    { .path = "conform",
+      .summary = "run the conformance suite",
+      .details = "conform list [CASE...] prints cases, conform run [CASE...] plays them against implementations, conform report DIR makes "
+                 "a report again; --help behind each shows more. CASE is an id, an area, an id prefix or a pattern. Exit status: 0 nothing "
+                 "that counts failed, 1 something did, 2 usage, 3 the run is invalid.",
+      .positionals = POS({ .name = "list|run|report", .help = "what to do" }, { .name = "case", .help = "cases", .optional = true, .list = true }),
+      .opts = GROUPS(pbr_opts_conform),
+      .hand_over = pbr_cmd_conform,
       .own = true },
     { .path = "reuse plan",
       .summary = "show what a backup in metadata mode would re-use",
@@ -124,6 +166,31 @@ const struct pbr_command pbr_commands[] = {
       .positionals = POS({ .name = "source", .help = "directory" }),
       .opts = GROUPS(pbr_opts_reuse_plan, pbr_opts_output),
       .run = pbr_cmd_reuse_plan,
+      .own = true },
+    { .path = "reuse show",
+      .summary = "show what a snapshot re-used of the one before",
+      .details = "Per archive and file: what was re-used without reading, what was read again and why, padding, and how fragments add "
+                 "up over generations. SNAPSHOT is TYPE/ID/TIME, or TYPE/ID for the newest. Only manifests, indexes and metadata "
+                 "archives are read.",
+      .positionals = POS({ .name = "snapshot", .help = "TYPE/ID[/TIME]" }),
+      .opts = GROUPS(pbr_opts_reuse_show, pbr_opts_repository, pbr_opts_namespace, pbr_opts_key, pbr_opts_output),
+      .run = pbr_cmd_reuse_show,
+      .own = true },
+    { .path = "check",
+      .summary = "check a snapshot, or archive files, deeply",
+      .details = "What a verification of chunks does not see: the structure of archives with their goodbye tables and hard links, "
+                 "payload references against the payload stream and its index, the catalog against the archives, manifest, "
+                 "signature (with the key) and index files; and every chunk, with the paths that a missing or corrupt one damages. "
+                 "A defect does not end the check. Exit status 3 if there are errors.\n\n"
+                 "Files are told apart by content: X.pxar; X.mpxar together with X.ppxar; X.didx, which describes X; a catalog; "
+                 "index.json.blob or its text; other blobs. An index of an encrypted archive needs the key. Files named like a "
+                 "snapshot are written with ./ in front.\n\n"
+                 "Traces of known defects of earlier clients have findings of their own: reference-behind-data (CDM-059), "
+                 "directory-not-closed (CDM-080), stale-size (CDM-140), archive-ends-early and payload-tail-marker (CDM-141), "
+                 "references-not-increasing (CDM-142), held-chunk-mistaken and, harmless, repeated-chunk (CDM-144).",
+      .positionals = POS({ .name = "snapshot-or-files", .help = "TYPE/ID[/TIME], or files", .list = true }),
+      .opts = GROUPS(pbr_opts_check, pbr_opts_repository, pbr_opts_namespace, pbr_opts_key, pbr_opts_rate, pbr_opts_output),
+      .run = pbr_cmd_check,
       .own = true },
     { .path = "serve",
       .summary = "run the mock server on a datastore directory",

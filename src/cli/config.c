@@ -5,18 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/limits.h"
 #include "cli/cli.h"
 #include "cli/cache.h"
-#include "cli/spawn.h"
+#include "cli/secret.h"
 #include "client/human.h"
 #include "format/name.h"
 #include "sys/fd.h"
-
-enum { SECRET_MAX = 64 << 10 };
 
 const struct pbr_opt pbr_opts_repository[] = {
     { .name = "repository", .type = PBR_OPT_TEXT, .value = "REPO",
@@ -51,83 +48,6 @@ const struct pbr_opt pbr_opts_rate[] = {
     { .name = "burst", .type = PBR_OPT_TEXT, .value = "SIZE", .help = "bytes that may pass at once (default: the rate)" },
     { 0 },
 };
-
-/* ---- secrets from the environment ---- */
-
-static struct pbr_span first_line(struct pbr_span in)
-{
-    const uint8_t *end = in.len ? memchr(in.ptr, '\n', in.len) : NULL;
-    if (end)
-        in.len = (size_t)(end - in.ptr);
-    if (in.len && in.ptr[in.len - 1] == '\r')
-        in.len--;
-    return in;
-}
-
-static int take_first_line(struct pbr_cli *cli, struct pbr_buf *content, struct pbr_secret *ret, struct pbr_diag *diag)
-{
-    const int rc = pbr_secret_set(ret, &cli->env, first_line(pbr_buf_span(content)));
-    pbr_wipe(content->ptr, content->len);
-    pbr_buf_release(content);
-    return rc < 0 ? pbr_fail_at(diag, rc, NULL, "no memory for a secret") : PBR_OK;
-}
-
-static int secret_from_file(struct pbr_cli *cli, const char *variable, const char *path, struct pbr_secret *ret,
-                            struct pbr_diag *diag)
-{
-    struct pbr_buf content;
-    const int rc = pbr_load_file(&cli->env, AT_FDCWD, path, SECRET_MAX, &content, diag);
-    if (rc < 0) {
-        pbr_diag_context(diag, "%s", variable);
-        return rc;
-    }
-    return take_first_line(cli, &content, ret, diag);
-}
-
-int pbr_secret_from_env(struct pbr_cli *cli, const char *base, const char *credential, struct pbr_secret *ret,
-                        struct pbr_diag *diag)
-{
-    char variable[96], path[4096];
-    const char *text = getenv(base);
-    *ret = (struct pbr_secret){ 0 };
-    if (text) {
-        const int rc = pbr_secret_set(ret, &cli->env, first_line(pbr_span_str(text)));
-        return rc < 0 ? pbr_fail_at(diag, rc, NULL, "no memory for a secret") : PBR_OK;
-    }
-    (void)snprintf(variable, sizeof(variable), "%s_FD", base);
-    if ((text = getenv(variable)) != NULL) {
-        uint64_t fd;
-        if (!pbr_parse_u64(pbr_span_str(text), 0, 1 << 20, &fd))
-            return pbr_fail_at(diag, PBR_E_ARG, "API-040", "%s is not a file descriptor number", variable);
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%u", (unsigned)fd);
-        return secret_from_file(cli, variable, path, ret, diag);
-    }
-    (void)snprintf(variable, sizeof(variable), "%s_FILE", base);
-    if ((text = getenv(variable)) != NULL)
-        return secret_from_file(cli, variable, text, ret, diag);
-    (void)snprintf(variable, sizeof(variable), "%s_CMD", base);
-    if ((text = getenv(variable)) != NULL) {
-        struct pbr_buf content;
-        const int rc = pbr_spawn_output(&cli->env, text, SECRET_MAX, &content, diag);
-        if (rc < 0)
-            pbr_diag_context(diag, "%s", variable);
-        return rc < 0 ? rc : take_first_line(cli, &content, ret, diag);
-    }
-    if ((text = getenv("CREDENTIALS_DIRECTORY")) != NULL) {
-        struct pbr_buf content;
-        (void)snprintf(path, sizeof(path), "%s/%s", text, credential);
-        if (access(path, F_OK) != 0)
-            return PBR_OK;
-        int rc = pbr_load_file(&cli->env, AT_FDCWD, path, SECRET_MAX, &content, diag);
-        if (rc < 0)
-            return rc;
-        rc = pbr_secret_set(ret, &cli->env, pbr_buf_span(&content)); /* whole: no first-line rule (API-041) */
-        pbr_wipe(content.ptr, content.len);
-        pbr_buf_release(&content);
-        return rc < 0 ? pbr_fail_at(diag, rc, NULL, "no memory for a secret") : PBR_OK;
-    }
-    return PBR_OK;
-}
 
 /* ---- repository ---- */
 
@@ -194,28 +114,13 @@ int pbr_namespace(const struct pbr_args *args, const char **ret, struct pbr_diag
 
 static int ask_password(struct pbr_cli *cli, const char *user, struct pbr_secret *ret, struct pbr_diag *diag)
 {
-    char text[1024];
-    struct termios old, silent;
-    FILE *tty = fopen("/dev/tty", "r+e");
-    if (!tty || tcgetattr(fileno(tty), &old) != 0) {
-        if (tty)
-            (void)fclose(tty);
+    char question[PBR_ID_MAX + 32];
+    if (!pbr_can_ask())
         return pbr_fail_at(diag, PBR_E_ARG, "API-080",
                            "no password input mechanism available (set PBS_PASSWORD, PBS_PASSWORD_FILE, PBS_PASSWORD_FD "
                            "or PBS_PASSWORD_CMD)");
-    }
-    silent = old;
-    silent.c_lflag &= ~(tcflag_t)ECHO;
-    (void)fprintf(tty, "Password for \"%s\": ", user);
-    (void)fflush(tty);
-    (void)tcsetattr(fileno(tty), TCSAFLUSH, &silent);
-    const bool got = fgets(text, sizeof(text), tty) != NULL;
-    (void)tcsetattr(fileno(tty), TCSAFLUSH, &old);
-    (void)fputc('\n', tty);
-    (void)fclose(tty);
-    const int rc = got ? pbr_secret_set(ret, &cli->env, first_line(pbr_span_str(text))) : PBR_E_CANCELED;
-    pbr_wipe(text, sizeof(text));
-    return rc < 0 ? pbr_fail_at(diag, rc, NULL, "no password entered") : PBR_OK;
+    (void)snprintf(question, sizeof(question), "Password for \"%s\": ", user);
+    return pbr_ask_secret(cli, question, ret, diag);
 }
 
 struct connection {

@@ -55,7 +55,9 @@ static int run(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag *diag
     int rc = pbr_command_find(argc, argv, &command, &used, diag);
     if (rc < 0)
         return rc;
-    if (wants_help(argc - used, argv + used)) {
+    if (command->hand_over && argc > used && argv[used][0] != '-')
+        return command->hand_over(cli, argc - used, argv + used, diag);
+    if (command->hand_over || wants_help(argc - used, argv + used)) {
         pbr_help_print(command, false);
         return PBR_OK;
     }
@@ -111,6 +113,31 @@ static void on_alarm(int signo)
     leave_now();
 }
 
+/* ---- memory of the JSON library: key files and tickets pass through it, so that it is wiped before it is given back ---- */
+
+static const struct pbr_env *json_env;
+enum { JSON_HEAD = 16 }; /* holds the length; keeps alignment */
+
+static void *json_take(size_t size)
+{
+    uint8_t *block = size < SIZE_MAX - JSON_HEAD ? pbr_realloc(json_env, NULL, size + JSON_HEAD) : NULL;
+    if (!block)
+        return NULL;
+    memcpy(block, &size, sizeof(size));
+    return block + JSON_HEAD;
+}
+
+static void json_give(void *ptr)
+{
+    size_t size;
+    if (!ptr)
+        return;
+    uint8_t *block = (uint8_t *)ptr - JSON_HEAD;
+    memcpy(&size, block, sizeof(size));
+    pbr_wipe(block, size + JSON_HEAD);
+    pbr_free(json_env, block);
+}
+
 int main(int argc, char **argv)
 {
     struct pbr_cli cli = { .level = PBR_LOG_INFO };
@@ -126,6 +153,8 @@ int main(int argc, char **argv)
     (void)sigaction(SIGALRM, &expired, NULL);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     cli.env = pbr_sys_env(pbr_cli_log, &cli);
+    json_env = &cli.env;
+    json_set_alloc_funcs(json_take, json_give);
     cli.stderr_tty = isatty(STDERR_FILENO) != 0;
     cli.colour = cli.stderr_tty && !getenv("NO_COLOR");
     const int rc = run(&cli, argc - 1, argv + 1, &diag);

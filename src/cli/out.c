@@ -97,7 +97,7 @@ int pbr_print_json(const json_t *value, enum pbr_format format, struct pbr_diag 
     if (!text)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for the output");
     const bool ok = puts(text) >= 0 && fflush(stdout) == 0;
-    free(text);
+    pbr_json_text_free(text);
     return ok ? PBR_OK : pbr_fail_at(diag, PBR_E_IO, NULL, "cannot write to standard output");
 }
 

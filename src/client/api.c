@@ -221,8 +221,7 @@ static int request_ticket(struct pbr_client *c, const struct pbr_secret *passwor
     const struct pbr_span body = pbr_span_str(text);
     int rc = pbr_http_call(c->http, "POST", "//api2/json/access/ticket" /* BKP-011 */, headers, &body, PBR_REPLY_BODY_MAX, &reply,
                            diag);
-    pbr_wipe(text, strlen(text));
-    free(text);
+    pbr_json_text_free(text);
     if (rc == PBR_OK)
         rc = answer_data(&reply, &data, diag);
     if (rc == PBR_OK)
@@ -324,7 +323,7 @@ int pbr_client_call(struct pbr_client *c, const char *method, const char *path, 
                             text ? "content-type: application/json"
                                  : "content-type: application/x-www-form-urlencoded",
                             post ? &body : NULL, ret, diag);
-    free(text);
+    pbr_json_text_free(text);
     return rc;
 }
 

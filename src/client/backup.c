@@ -185,7 +185,7 @@ static int backup_one(struct pbr_backup_run *run, const struct pbr_backup_spec *
 static void log_start(const struct pbr_backup_run *run)
 {
     const struct pbr_backup_opts *o = run->opts;
-    char snapshot[320], now[64];
+    char snapshot[320], now[64], fingerprint[PBR_FINGERPRINT_TEXT + 1];
     pbr_snapshot_format(&o->snapshot, snapshot, sizeof(snapshot));
     if (o->ns && o->ns[0])
         pbr_log(run->env, PBR_LOG_INFO, "Starting backup: [%s]:%s", o->ns, snapshot);
@@ -194,6 +194,14 @@ static void log_start(const struct pbr_backup_run *run)
     pbr_log(run->env, PBR_LOG_INFO, "Client name: %s", o->client_name ? o->client_name : "localhost");
     pbr_sys_format_local(run->env->now_s(run->env->ctx), PBR_TIME_C, now);
     pbr_log(run->env, PBR_LOG_INFO, "Starting backup protocol: %s", now);
+    if (o->profile != PBR_PROFILE_RELEASED) /* [APX-173, SYS-071] */
+        pbr_log(run->env, PBR_LOG_WARN, "format profile '%s' is a draft that was never released: released software cannot read it",
+                pbr_profile_name(o->profile));
+    if (o->crypt && o->crypt_source) {
+        pbr_fingerprint_format(o->crypt->fingerprint, fingerprint);
+        pbr_log(run->env, PBR_LOG_INFO, "%s", o->crypt_source);
+        pbr_log(run->env, PBR_LOG_INFO, "Encryption key fingerprint: %.*s", PBR_FINGERPRINT_SHORT, fingerprint);
+    }
 }
 
 /* The previous manifest makes a backup incremental; without it everything is sent (BKP-220). */

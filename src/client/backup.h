@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One backup run: sources to a new snapshot [BKP-220 .. BKP-249, BKP-270 .. BKP-276, CLI-030 .. CLI-053].
+/* One backup run: sources to a new snapshot [BKP-220 .. BKP-249, BKP-270 .. BKP-276, CLI-030 .. CLI-053];
+ * in the released format or in one of two drafts [SPL, APX].
  * Messages of the original go to env->log.
  * Thread: one call per client; hooks run on the caller's thread. */
 #ifndef PBR_CLIENT_BACKUP_H
@@ -9,6 +10,7 @@
 #include "client/api.h"
 #include "client/session.h"
 #include "client/upload.h"
+#include "format/profile.h"
 
 enum pbr_spec_type { PBR_SPEC_PXAR, PBR_SPEC_IMG, PBR_SPEC_CONF, PBR_SPEC_LOG };
 
@@ -20,8 +22,6 @@ struct pbr_backup_spec {
     const char *path;                       /* borrowed from the text */
 };
 PBR_MUST_USE int pbr_backup_spec_parse(const char *text, struct pbr_backup_spec *ret, struct pbr_diag *diag);
-
-enum pbr_change_mode { PBR_MODE_LEGACY, PBR_MODE_DATA, PBR_MODE_METADATA };
 
 struct pbr_backup_progress {
     uint64_t files;       /* entries archived so far */
@@ -35,11 +35,14 @@ struct pbr_backup_opts {
     struct pbr_snapshot snapshot;
     const char *ns;
     const char *client_name;        /* node name, for the message only */
-    enum pbr_change_mode mode;
+    enum pbr_profile profile;
+    struct pbr_detection detection; /* as pbr_detection_parse made it for the profile */
+    bool data_suffix;               /* draft-split: payload archives end in .pxar.data [SPL-014] */
     uint64_t chunk_size;            /* average, bytes; 0 = 4 MiB (CHK-002) */
     struct pbr_create_opts create;  /* hooks must be empty */
     enum pbr_crypt_mode crypt_mode;
     const struct pbr_crypt *crypt;  /* for encrypt and sign-only; borrowed */
+    const char *crypt_source;       /* with crypt: message that says where the key comes from (CLI-047), or NULL */
     bool dry_run, no_cache;
     unsigned workers;               /* 0 = by processors */
     void (*progress)(void *ctx, const struct pbr_backup_progress *p);

@@ -32,6 +32,7 @@ struct pbr_backup_stream {
     struct pbr_chunk_stream *chunks;
     struct pbr_sink sink;
     uint64_t last_report_ns;
+    struct pbr_upload_stats stats; /* after drain */
     bool report;                  /* "processed ..." every minute (BKP-270) */
 };
 
@@ -39,7 +40,12 @@ PBR_MUST_USE int pbr_backup_stream_open(struct pbr_backup_run *run, struct pbr_b
                                         const struct pbr_chunk_stream_opts *opts, uint64_t size, bool use_previous,
                                         struct pbr_diag *diag);
 void pbr_backup_stream_release(struct pbr_backup_stream *s);
-/* Last chunk out, everything acknowledged, summary lines, index closed, manifest entry. */
+/* Last chunk out, everything acknowledged, summary lines: s->stats. */
+PBR_MUST_USE int pbr_backup_stream_drain(struct pbr_backup_stream *s, struct pbr_diag *diag);
+/* After drain: index closed, manifest entry. */
+PBR_MUST_USE int pbr_backup_stream_close(struct pbr_backup_stream *s, const struct pbr_create_stats *create,
+                                         struct pbr_diag *diag);
+/* Both. */
 PBR_MUST_USE int pbr_backup_stream_finish(struct pbr_backup_stream *s, const struct pbr_create_stats *create,
                                           struct pbr_diag *diag);
 
@@ -52,8 +58,9 @@ struct pbr_backup_reference {
     bool has_source;
 };
 
-/* Nothing to do but in metadata mode with a previous manifest. To be closed after failures too. */
-PBR_MUST_USE int pbr_backup_reference_open(struct pbr_backup_run *run, const char *base,
+/* Of a split archive, with the names of the profile. Nothing to do but in `mode` metadata with a previous manifest. To be
+ * closed after failures too. */
+PBR_MUST_USE int pbr_backup_reference_open(struct pbr_backup_run *run, const char *base, enum pbr_change_mode mode,
                                            struct pbr_backup_reference *ret, struct pbr_diag *diag);
 void pbr_backup_reference_close(struct pbr_backup_reference *r);
 

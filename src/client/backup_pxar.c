@@ -130,12 +130,12 @@ void pbr_backup_catalog_free(struct pbr_backup_run *run)
 
 /* ---- one archive ---- */
 
-static int backup_legacy(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd,
-                         struct pbr_diag *diag)
+static int backup_plain(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd, struct pbr_diag *diag)
 {
     char name[PBR_ARCHIVE_NAME_MAX + 1];
     struct pbr_backup_stream archive = { 0 };
     struct pbr_create_stats stats;
+    const struct pbr_create_outputs outputs = { .archive = &archive.sink };
     const struct pbr_chunk_stream_opts opts = { .avg = run->opts->chunk_size };
     (void)snprintf(name, sizeof(name), "%s.didx", spec->target);
     int rc = catalog_open(run, diag);
@@ -146,7 +146,7 @@ static int backup_legacy(struct pbr_backup_run *run, const struct pbr_backup_spe
     if (rc == PBR_OK) {
         struct walk w = { .run = run, .archive = name, .catalog = run->catalog->writer };
         const struct pbr_create_opts create = with_hooks(&w);
-        rc = pbr_create(run->env, fd, spec->path, &archive.sink, NULL, &create, &stats, diag);
+        rc = pbr_create(run->env, fd, spec->path, &outputs, &create, &stats, diag);
     }
     if (rc == PBR_OK)
         rc = pbr_pcat_writer_end_dir(run->catalog->writer, diag);
@@ -156,49 +156,125 @@ static int backup_legacy(struct pbr_backup_run *run, const struct pbr_backup_spe
     return rc;
 }
 
-static int backup_split(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd,
-                        struct pbr_diag *diag)
-{
-    char meta_name[PBR_ARCHIVE_NAME_MAX + 1], payload_name[PBR_ARCHIVE_NAME_MAX + 1];
-    struct pbr_backup_stream meta = { 0 }, payload = { 0 };
-    struct pbr_backup_reference previous;
+/* ---- split archives ---- */
+
+struct split {
+    struct pbr_backup_run *run;
+    const struct pbr_backup_spec *spec;
+    struct pbr_split_names names;
+    struct pbr_backup_stream meta, payload;
     struct pbr_create_stats stats;
-    const struct pbr_chunk_stream_opts meta_opts = { .avg = run->opts->chunk_size };
-    const struct pbr_chunk_stream_opts payload_opts = { .avg = run->opts->chunk_size, .payload = true };
-    (void)snprintf(meta_name, sizeof(meta_name), "%s.mpxar.didx", spec->base);
-    (void)snprintf(payload_name, sizeof(payload_name), "%s.ppxar.didx", spec->base);
-    int rc = pbr_backup_reference_open(run, spec->base, &previous, diag);
-    if (rc == PBR_OK)
-        rc = pbr_backup_stream_open(run, &payload, payload_name, &payload_opts, 0, true, diag);
-    if (rc == PBR_OK)
-        rc = pbr_backup_stream_open(run, &meta, meta_name, &meta_opts, 0, true, diag);
-    if (rc == PBR_OK) {
-        struct walk w = {
-            .run = run, .archive = payload_name, .payload = payload.chunks, .reference = previous.ref
-        };
-        if (previous.ref)
-            pbr_reference_set_payload(previous.ref, payload.chunks);
-        const struct pbr_create_opts create = with_hooks(&w);
-        rc = pbr_create(run->env, fd, spec->path, &meta.sink, &payload.sink, &create, &stats, diag);
+    bool draft;
+};
+
+static int split_create(struct split *s, int fd, struct pbr_reference *ref, struct pbr_diag *diag)
+{
+    const struct pbr_create_outputs outputs = { .archive = &s->meta.sink, .payload = &s->payload.sink };
+    struct walk w = { .run = s->run,
+                      .archive = s->names.payload,
+                      .payload = s->payload.chunks,
+                      .catalog = s->draft ? s->run->catalog->writer : NULL, /* [SPL-077] */
+                      .reference = ref };
+    struct pbr_create_opts create = with_hooks(&w);
+    if (s->draft) {
+        create.profile = PBR_PROFILE_DRAFT_SPLIT;
+        create.hooks.suggest = NULL; /* the draft's chunker knows no suggested boundaries [SPL-052] */
     }
+    if (ref)
+        pbr_reference_set_payload(ref, s->payload.chunks);
+    int rc = s->draft ? pbr_pcat_writer_start_dir(s->run->catalog->writer, pbr_span_str(s->names.meta), diag) : PBR_OK;
+    if (rc == PBR_OK)
+        rc = pbr_create(s->run->env, fd, s->spec->path, &outputs, &create, &s->stats, diag);
+    return rc;
+}
+
+/* Both uploads end before anything else happens; what the server refused of either is reported, the metadata archive's
+ * first [SPL-063 .. SPL-067, BKP-280]. `rc`: what came of it so far. */
+static int split_drain(struct split *s, int rc, struct pbr_diag *diag)
+{
+    struct pbr_diag meta = { 0 }, payload = { 0 }, first = { 0 };
+    if (rc == PBR_OK) {
+        rc = pbr_backup_stream_drain(&s->payload, &first);
+        const int meta_rc = pbr_backup_stream_drain(&s->meta, rc == PBR_OK ? &first : NULL);
+        rc = rc < 0 ? rc : meta_rc;
+        if (rc < 0 && diag && diag->code == PBR_OK)
+            *diag = first;
+    }
+    const int meta_rc = s->meta.upload ? pbr_upload_failure(s->meta.upload, &meta) : PBR_OK;
+    const int payload_rc = s->payload.upload ? pbr_upload_failure(s->payload.upload, &payload) : PBR_OK;
+    if (rc == PBR_OK || (meta_rc == PBR_OK && payload_rc == PBR_OK))
+        return rc;
+    if (!diag)
+        return rc;
+    pbr_diag_clear(diag);
+    *diag = meta_rc < 0 ? meta : payload;
+    if (meta_rc < 0 && payload_rc < 0) {
+        pbr_diag_clear(diag);
+        rc = pbr_fail_at(diag, meta.code, meta.rule, "%.*s - %.*s", PBR_DIAG_TEXT_MAX / 3, meta.text, PBR_DIAG_TEXT_MAX / 3,
+                         payload.text);
+        diag->status = meta.status;
+    }
+    pbr_diag_context(diag, "upload failed");
+    return diag->code;
+}
+
+static int split_close(struct split *s, struct pbr_diag *diag)
+{
+    int rc = pbr_backup_stream_close(&s->payload, &s->stats, diag); /* first in the manifest (MAN-034, SPL-075) */
+    if (rc == PBR_OK)
+        rc = pbr_backup_stream_close(&s->meta, NULL, diag);
+    return rc < 0 || !s->draft ? rc : pbr_pcat_writer_end_dir(s->run->catalog->writer, diag);
+}
+
+static int split_streams(struct split *s, int fd, struct pbr_reference *ref, struct pbr_diag *diag)
+{
+    const uint64_t avg = s->run->opts->chunk_size;
+    const struct pbr_chunk_stream_opts meta_opts = { .avg = avg };
+    const struct pbr_chunk_stream_opts payload_opts = { .avg = avg, .payload = true };
+    int rc = s->draft ? catalog_open(s->run, diag) : PBR_OK;
+    if (rc == PBR_OK && s->draft) /* the metadata upload first [SPL-062] */
+        rc = pbr_backup_stream_open(s->run, &s->meta, s->names.meta, &meta_opts, 0, true, diag);
+    if (rc == PBR_OK)
+        rc = pbr_backup_stream_open(s->run, &s->payload, s->names.payload, &payload_opts, 0, true, diag);
+    if (rc == PBR_OK && !s->draft)
+        rc = pbr_backup_stream_open(s->run, &s->meta, s->names.meta, &meta_opts, 0, true, diag);
+    if (rc == PBR_OK)
+        rc = split_create(s, fd, ref, diag);
+    return rc;
+}
+
+static int backup_split(struct split *s, int fd, enum pbr_change_mode mode, struct pbr_diag *diag)
+{
+    struct pbr_backup_reference previous;
+    int rc = pbr_backup_reference_open(s->run, s->spec->base, mode, &previous, diag);
+    if (rc == PBR_OK)
+        rc = split_streams(s, fd, previous.ref, diag);
     if (rc == PBR_OK && previous.ref)
         pbr_reference_log_summary(previous.ref);
     pbr_backup_reference_close(&previous);
-    if (rc == PBR_OK) /* the payload half comes first in the manifest (MAN-034) */
-        rc = pbr_backup_stream_finish(&payload, &stats, diag);
+    rc = split_drain(s, rc, diag);
     if (rc == PBR_OK)
-        rc = pbr_backup_stream_finish(&meta, NULL, diag);
-    pbr_backup_stream_release(&payload);
-    pbr_backup_stream_release(&meta);
+        rc = split_close(s, diag);
+    pbr_backup_stream_release(&s->payload);
+    pbr_backup_stream_release(&s->meta);
     return rc;
+}
+
+static int backup_by_mode(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd, struct pbr_diag *diag)
+{
+    const enum pbr_change_mode mode = pbr_detection_mode(&run->opts->detection, spec->target);
+    struct split split = { .run = run, .spec = spec, .draft = run->opts->profile == PBR_PROFILE_DRAFT_SPLIT };
+    const bool splits = mode != PBR_MODE_LEGACY && run->opts->profile != PBR_PROFILE_DRAFT_APPENDIX;
+    if (splits && !pbr_split_names(run->opts->profile, spec->base, run->opts->data_suffix, &split.names))
+        return pbr_fail_at(diag, PBR_E_ARG, "IDX-083", "archive name '%s' is too long", spec->base);
+    pbr_log(run->env, PBR_LOG_INFO, "Upload directory '%s' to '%s' as %s%s", spec->path, run->repo,
+            splits ? split.names.meta : spec->target, splits ? "" : ".didx");
+    return splits ? backup_split(&split, fd, mode, diag) : backup_plain(run, spec, fd, diag);
 }
 
 int pbr_backup_pxar(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd, struct pbr_diag *diag)
 {
-    const bool legacy = run->opts->mode == PBR_MODE_LEGACY;
-    pbr_log(run->env, PBR_LOG_INFO, "Upload directory '%s' to '%s' as %s.%s.didx", spec->path, run->repo, spec->base,
-            legacy ? "pxar" : "mpxar");
-    const int rc = legacy ? backup_legacy(run, spec, fd, diag) : backup_split(run, spec, fd, diag);
+    const int rc = backup_by_mode(run, spec, fd, diag);
     if (rc < 0)
         pbr_diag_context(diag, "%s", spec->target);
     return rc;

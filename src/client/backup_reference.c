@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The reference of a metadata mode archive out of the previous snapshot: a second session reads the metadata archive, the
+/* The reference of a split archive in metadata mode out of the previous snapshot: a second session reads the metadata archive, the
  * payload index comes through the backup session, so that the server knows its chunks [CDM-025 .. CDM-036, BKP-226, BKP-227,
  * BKP-230]. */
 #include <errno.h>
@@ -79,36 +79,47 @@ static int check_strictly(const struct pbr_fetched_index *ix, const char *name, 
     return rc;
 }
 
-int pbr_backup_reference_open(struct pbr_backup_run *run, const char *base, struct pbr_backup_reference *ret,
-                              struct pbr_diag *diag)
+/* Names in the previous snapshot: the draft knows two for the payload archive [SPL-014]. */
+static bool take_names(const struct pbr_backup_run *run, const char *base, struct pbr_split_names *ret)
 {
-    char meta_name[PBR_ARCHIVE_NAME_MAX + 1], payload_name[PBR_ARCHIVE_NAME_MAX + 1];
+    if (!pbr_split_names(run->opts->profile, base, false, ret))
+        return false;
+    if (run->opts->profile == PBR_PROFILE_DRAFT_SPLIT && !pbr_manifest_find(&run->previous, ret->payload))
+        return pbr_split_names(run->opts->profile, base, true, ret);
+    return true;
+}
+
+int pbr_backup_reference_open(struct pbr_backup_run *run, const char *base, enum pbr_change_mode mode,
+                              struct pbr_backup_reference *ret, struct pbr_diag *diag)
+{
+    struct pbr_split_names names;
     const struct pbr_fetch_opts fetch = { .crypt = run->opts->crypt };
     bool has_reader;
     *ret = (struct pbr_backup_reference){ 0 };
-    if (run->opts->mode != PBR_MODE_METADATA || !run->has_previous) /* [CDM-024] */
+    if (mode != PBR_MODE_METADATA || !run->has_previous || !take_names(run, base, &names)) /* [CDM-024] */
         return PBR_OK;
-    (void)snprintf(meta_name, sizeof(meta_name), "%s.mpxar.didx", base);
-    (void)snprintf(payload_name, sizeof(payload_name), "%s.ppxar.didx", base);
     const uint64_t cache_max = raise_open_files(run->env);
     int rc = open_reader(run, &ret->reader, &has_reader, diag);
     if (rc < 0)
         return rc;
-    if (!has_reader || !is_usable(run, ret, meta_name, payload_name)) {
+    if (!has_reader || !is_usable(run, ret, names.meta, names.payload)) {
         pbr_backup_reference_close(ret); /* the session ends at once [BKP-230] */
         return PBR_OK;
     }
-    rc = pbr_session_index(run->link, PBR_FETCH_PREVIOUS, &run->previous, payload_name, &ret->payload, diag);
+    rc = pbr_session_index(run->link, PBR_FETCH_PREVIOUS, &run->previous, names.payload, &ret->payload, diag);
     if (rc == PBR_OK)
-        rc = check_strictly(&ret->payload, payload_name, diag);
+        rc = check_strictly(&ret->payload, names.payload, diag);
     if (rc < 0)
         return rc; /* [CDM-030] */
-    pbr_log(run->env, PBR_LOG_INFO, "Using previous index as metadata reference for '%s'", meta_name);
+    pbr_log(run->env, PBR_LOG_INFO, "Using previous index as metadata reference for '%s'", names.meta);
     rc = pbr_fetch_source(run->env, ret->reader, &ret->meta, &fetch, &ret->source, diag);
     if (rc < 0)
         return rc;
     ret->has_source = true;
-    return pbr_reference_new(run->env, &ret->source, &ret->payload.index, cache_max, &ret->ref, diag);
+    rc = pbr_reference_new(run->env, &ret->source, &ret->payload.index, cache_max, &ret->ref, diag);
+    if (rc == PBR_OK && run->opts->profile == PBR_PROFILE_DRAFT_SPLIT)
+        pbr_reference_set_first(ret->ref, 0); /* no start marker [SPL-025] */
+    return rc;
 }
 
 void pbr_backup_reference_close(struct pbr_backup_reference *r)

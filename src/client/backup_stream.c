@@ -115,7 +115,8 @@ int pbr_backup_stream_open(struct pbr_backup_run *run, struct pbr_backup_stream 
     s->sink = pbr_chunk_stream_sink(s->chunks);
     s->last_report_ns = run->env->mono_ns(run->env->ctx);
     s->report = pbr_span_ends(pbr_span_str(name), ".img.fidx") || pbr_span_ends(pbr_span_str(name), ".pxar.didx") ||
-                pbr_span_ends(pbr_span_str(name), ".ppxar.didx");
+                pbr_span_ends(pbr_span_str(name), ".ppxar.didx") || pbr_span_ends(pbr_span_str(name), ".pxar.pld.didx") ||
+                pbr_span_ends(pbr_span_str(name), ".pxar.data.didx");
     return PBR_OK;
 }
 
@@ -174,18 +175,21 @@ static int add_result(struct pbr_backup_run *run, const struct pbr_backup_archiv
     return PBR_OK;
 }
 
-int pbr_backup_stream_finish(struct pbr_backup_stream *s, const struct pbr_create_stats *create,
-                             struct pbr_diag *diag)
+int pbr_backup_stream_drain(struct pbr_backup_stream *s, struct pbr_diag *diag)
 {
-    struct pbr_backup_run *run = s->run;
-    struct pbr_backup_archive a = { .has_upload = true, .has_create = create != NULL };
     int rc = pbr_chunk_stream_finish(s->chunks, diag);
     if (rc == PBR_OK)
-        rc = pbr_upload_finish(s->upload, &a.upload, diag);
-    if (rc < 0)
-        return rc;
-    log_summary(s, &a.upload);
-    rc = pbr_upload_close(s->upload, diag);
+        rc = pbr_upload_finish(s->upload, &s->stats, diag);
+    if (rc == PBR_OK)
+        log_summary(s, &s->stats);
+    return rc;
+}
+
+int pbr_backup_stream_close(struct pbr_backup_stream *s, const struct pbr_create_stats *create, struct pbr_diag *diag)
+{
+    struct pbr_backup_run *run = s->run;
+    struct pbr_backup_archive a = { .has_upload = true, .has_create = create != NULL, .upload = s->stats };
+    int rc = pbr_upload_close(s->upload, diag);
     if (rc == PBR_OK) {
         rc = pbr_manifest_add(&run->manifest, s->name, run->opts->crypt_mode, a.upload.size, a.upload.csum);
         if (rc < 0)
@@ -201,6 +205,13 @@ int pbr_backup_stream_finish(struct pbr_backup_stream *s, const struct pbr_creat
         run->result.warnings += create->warnings;
     }
     return add_result(run, &a, diag);
+}
+
+int pbr_backup_stream_finish(struct pbr_backup_stream *s, const struct pbr_create_stats *create,
+                             struct pbr_diag *diag)
+{
+    const int rc = pbr_backup_stream_drain(s, diag);
+    return rc < 0 ? rc : pbr_backup_stream_close(s, create, diag);
 }
 
 /* ---- single files ---- */

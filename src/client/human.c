@@ -16,7 +16,7 @@ static void cut_zeros(char *text)
         text[n - 1] = 0;
 }
 
-static void format_size(double bytes, char *out)
+static void format_size(double bytes, int decimals, char *out)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
     char number[32];
@@ -25,19 +25,24 @@ static void format_size(double bytes, char *out)
         bytes /= 1024.0;
         unit++;
     }
-    (void)snprintf(number, sizeof(number), "%.3f", bytes);
+    (void)snprintf(number, sizeof(number), "%.*f", decimals, bytes);
     cut_zeros(number);
     (void)snprintf(out, PBR_HUMAN_MAX, "%s %s", number, units[unit]);
 }
 
 void pbr_human_size(uint64_t bytes, char out[PBR_HUMAN_MAX])
 {
-    format_size((double)bytes, out);
+    format_size((double)bytes, 3, out);
+}
+
+void pbr_human_size_short(uint64_t bytes, char out[PBR_HUMAN_MAX])
+{
+    format_size((double)bytes, 1, out);
 }
 
 void pbr_human_rate(uint64_t bytes, uint64_t ns, char out[PBR_HUMAN_MAX])
 {
-    format_size(ns ? (double)bytes * 1e9 / (double)ns : 0.0, out);
+    format_size(ns ? (double)bytes * 1e9 / (double)ns : 0.0, 3, out);
 }
 
 void pbr_human_span(uint64_t ns, char out[PBR_HUMAN_MAX])

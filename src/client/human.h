@@ -9,6 +9,8 @@ enum { PBR_HUMAN_MAX = 48 };
 
 /* "0 B", "1.5 MiB", "1.234 GiB": binary units, at most 3 decimals. */
 void pbr_human_size(uint64_t bytes, char out[PBR_HUMAN_MAX]);
+/* The same with at most 1 decimal: "1.2 GiB". */
+void pbr_human_size_short(uint64_t bytes, char out[PBR_HUMAN_MAX]);
 /* The same for a rate; "0 B" if ns is 0. Add "/s" yourself. */
 void pbr_human_rate(uint64_t bytes, uint64_t ns, char out[PBR_HUMAN_MAX]);
 /* "500K", "1.5 MiB", "10G": powers of 1000, with "i" of 1024, optional B, any case (CLI-017). False if it is none. */

@@ -181,6 +181,11 @@ int pbr_reference_flush(struct pbr_reference *ref, struct pbr_create *cr, struct
     return pbr_reuse_finish(ref->reuse, diag);
 }
 
+void pbr_reference_set_first(struct pbr_reference *ref, uint64_t first)
+{
+    pbr_reuse_set_first(ref->reuse, first);
+}
+
 void pbr_reference_set_payload(struct pbr_reference *ref, struct pbr_chunk_stream *payload)
 {
     ref->payload = payload;

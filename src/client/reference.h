@@ -24,6 +24,9 @@ void pbr_reference_free(struct pbr_reference *ref); /* NULL is fine */
 /* Where injected chunks go, before the creation begins; borrowed. */
 void pbr_reference_set_payload(struct pbr_reference *ref, struct pbr_chunk_stream *payload);
 
+/* Where the first file of the previous payload stream can begin, see pbr_reuse_set_first. */
+void pbr_reference_set_first(struct pbr_reference *ref, uint64_t first);
+
 /* The hooks `decide` and `flush` of the creation, for hooks that call them with the reference. Failures of a look-up end
  * the creation [CDM-032]. */
 PBR_MUST_USE int pbr_reference_decide(struct pbr_reference *ref, struct pbr_create *cr,

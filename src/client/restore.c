@@ -27,6 +27,17 @@ static bool is_finished(const json_t *snapshot)
     return false;
 }
 
+static int list_group(struct pbr_client *c, const char *ns, const struct pbr_group *group, json_t **ret,
+                      struct pbr_diag *diag)
+{
+    json_t *params = json_pack("{s:s, s:s}", "backup-id", group->id, "backup-type", group->type);
+    if (params && ns && ns[0])
+        json_object_set_new(params, "ns", json_string(ns));
+    const int rc = pbr_client_call(c, "GET", "admin/datastore/{store}/snapshots", params, ret, diag);
+    json_decref(params);
+    return rc;
+}
+
 static int newest_of_group(struct pbr_client *c, const char *ns, const struct pbr_group *group, int64_t *ret_time,
                            struct pbr_diag *diag)
 {
@@ -34,11 +45,7 @@ static int newest_of_group(struct pbr_client *c, const char *ns, const struct pb
     json_t *list = NULL;
     size_t i;
     const json_t *item;
-    json_t *params = json_pack("{s:s, s:s}", "backup-id", group->id, "backup-type", group->type);
-    if (params && ns && ns[0])
-        json_object_set_new(params, "ns", json_string(ns));
-    const int rc = pbr_client_call(c, "GET", "admin/datastore/{store}/snapshots", params, &list, diag);
-    json_decref(params);
+    const int rc = list_group(c, ns, group, &list, diag);
     if (rc < 0)
         return rc;
     int64_t newest = 0;
@@ -54,6 +61,38 @@ static int newest_of_group(struct pbr_client *c, const char *ns, const struct pb
         return pbr_fail_at(diag, PBR_E_NOENT, "API-095", "backup group %s does not contain any %ssnapshots.", text,
                            any ? "finished " : "");
     *ret_time = newest;
+    return PBR_OK;
+}
+
+/* Keeps the `cap` largest values in descending order. */
+static void keep_newest(int64_t *times, size_t cap, size_t *nr, int64_t time_s)
+{
+    size_t at = *nr;
+    while (at > 0 && times[at - 1] < time_s)
+        at--;
+    if (at == cap)
+        return;
+    *nr += *nr < cap;
+    memmove(times + at + 1, times + at, (*nr - at - 1) * sizeof(*times));
+    times[at] = time_s;
+}
+
+int pbr_snapshots_before(struct pbr_client *c, const char *ns, const struct pbr_snapshot *snapshot, int64_t *times,
+                         size_t cap, size_t *ret_nr, struct pbr_diag *diag)
+{
+    json_t *list = NULL;
+    size_t i, nr = 0;
+    const json_t *item;
+    const int rc = list_group(c, ns, &snapshot->group, &list, diag);
+    if (rc < 0)
+        return rc;
+    json_array_foreach(list, i, item) {
+        const int64_t time_s = json_integer_value(json_object_get(item, "backup-time"));
+        if (is_finished(item) && time_s > 0 && time_s < snapshot->time_s)
+            keep_newest(times, cap, &nr, time_s);
+    }
+    json_decref(list);
+    *ret_nr = nr;
     return PBR_OK;
 }
 
@@ -115,36 +154,21 @@ struct pbr_span pbr_restore_json(const struct pbr_restore *r)
 
 /* ---- archives ---- */
 
-/* name.pxar.didx -> name.mpxar.didx and the like; false if `name` does not end in `from`. */
-static bool replace_suffix(const char *name, const char *from, const char *to, char *out, size_t cap)
+static int fetch_index(struct pbr_restore *r, const char *name, struct pbr_fetched_index *ret, struct pbr_diag *diag)
 {
-    const size_t len = strlen(name), cut = strlen(from);
-    if (len < cut || strcmp(name + len - cut, from) != 0)
-        return false;
-    const int n = snprintf(out, cap, "%.*s%s", (int)(len - cut), name, to);
-    return n > 0 && (size_t)n < cap;
+    return pbr_session_index(r->link, PBR_FETCH_READER, &r->manifest, name, ret, diag);
 }
 
-static int find_split(struct pbr_restore *r, const char *stored, struct pbr_restore_archive *a, bool *ret_found,
+static int find_split(struct pbr_restore *r, const struct pbr_archive_names *names, struct pbr_restore_archive *a,
                       struct pbr_diag *diag)
 {
-    const bool listed = pbr_manifest_find(&r->manifest, stored) != NULL;
-    const char *from = pbr_span_ends(pbr_span_str(stored), ".mpxar.didx")   ? ".mpxar.didx"
-                       : pbr_span_ends(pbr_span_str(stored), ".ppxar.didx") ? ".ppxar.didx"
-                                                                             : ".pxar.didx";
-    *ret_found = false;
-    if (strcmp(from, ".pxar.didx") == 0 && listed)
-        return PBR_OK; /* one stream */
-    if (!replace_suffix(stored, from, ".mpxar.didx", a->name, sizeof(a->name)) ||
-        !replace_suffix(stored, from, ".ppxar.didx", a->payload_name, sizeof(a->payload_name)))
-        return PBR_OK;
-    if (!listed && !pbr_manifest_find(&r->manifest, a->name))
-        return PBR_OK;
-    *ret_found = true;
     a->kind = PBR_RESTORE_SPLIT;
-    int rc = pbr_session_index(r->link, PBR_FETCH_READER, &r->manifest, a->name, &a->index, diag);
-    if (rc == PBR_OK)
-        rc = pbr_session_index(r->link, PBR_FETCH_READER, &r->manifest, a->payload_name, &a->payload_index, diag);
+    a->profile = names->profile;
+    memcpy(a->name, names->name, sizeof(a->name));
+    memcpy(a->payload_name, names->payload, sizeof(a->payload_name));
+    int rc = fetch_index(r, a->name, &a->index, diag);
+    if (rc == PBR_OK && a->payload_name[0])
+        rc = fetch_index(r, a->payload_name, &a->payload_index, diag);
     a->size = a->index.index.size + a->payload_index.index.size;
     return rc;
 }
@@ -153,23 +177,20 @@ static int find_stored(struct pbr_restore *r, const char *stored, struct pbr_res
                        struct pbr_diag *diag)
 {
     enum pbr_file_type type;
-    bool found = false;
+    struct pbr_archive_names names;
     if (!pbr_name_file_type(pbr_span_str(stored), &type))
         return pbr_fail_at(diag, PBR_E_ARG, "RDR-070", "failed to parse archive type for '%s'", stored);
-    int rc = type == PBR_FILE_DIDX ? find_split(r, stored, a, &found, diag) : PBR_OK;
-    if (rc < 0 || found)
+    const int rc = pbr_archive_find(&r->manifest, stored, &names, diag);
+    if (rc < 0)
         return rc;
-    const struct pbr_manifest_file *f = pbr_manifest_find(&r->manifest, stored);
-    if (!f)
-        return pbr_fail_at(diag, PBR_E_NOENT, "RDR-071", "archive not found in manifest: '%s'", stored);
-    (void)snprintf(a->name, sizeof(a->name), "%s", stored);
-    a->size = f->size;
-    a->kind = type == PBR_FILE_BLOB                                            ? PBR_RESTORE_BLOB
-              : pbr_span_ends(pbr_span_str(stored), ".pxar.didx") ? PBR_RESTORE_PXAR
-                                                                               : PBR_RESTORE_STREAM;
-    return type == PBR_FILE_BLOB
-               ? PBR_OK
-               : pbr_session_index(r->link, PBR_FETCH_READER, &r->manifest, stored, &a->index, diag);
+    if (names.form == PBR_ARCHIVE_SPLIT)
+        return find_split(r, &names, a, diag);
+    memcpy(a->name, names.name, sizeof(a->name));
+    a->size = pbr_manifest_find(&r->manifest, a->name)->size;
+    a->kind = type == PBR_FILE_BLOB                ? PBR_RESTORE_BLOB
+              : names.form == PBR_ARCHIVE_PXAR ? PBR_RESTORE_PXAR
+                                                   : PBR_RESTORE_STREAM;
+    return type == PBR_FILE_BLOB ? PBR_OK : fetch_index(r, stored, &a->index, diag);
 }
 
 int pbr_restore_find(struct pbr_restore *r, const char *name, struct pbr_restore_archive *ret,
@@ -198,6 +219,8 @@ int pbr_restore_streams(struct pbr_restore *r, struct pbr_restore_archive *a, bo
                         struct pbr_diag *diag)
 {
     const struct pbr_fetch_opts opts = { .crypt = r->crypt };
+    if (a->kind == PBR_RESTORE_SPLIT && !metadata_only && !a->payload_name[0])
+        return pbr_fail_at(diag, PBR_E_NOENT, "SPL-092", "the snapshot has no payload archive for '%s'", a->name);
     int rc = pbr_fetch_stream(r->env, r->link, &a->index, &opts, &a->stream, diag);
     if (rc == PBR_OK && a->kind == PBR_RESTORE_SPLIT && !metadata_only)
         rc = pbr_fetch_stream(r->env, r->link, &a->payload_index, &opts, &a->payload, diag);

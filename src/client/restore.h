@@ -6,10 +6,15 @@
 
 #include "client/fetch.h"
 #include "client/session.h"
+#include "format/profile.h"
 
 /* "type/id/time" as it is, "type/id" as the newest finished snapshot of the group (API-095). */
 PBR_MUST_USE int pbr_resolve_snapshot(struct pbr_client *c, const char *ns, const char *text, struct pbr_snapshot *ret,
                                       struct pbr_diag *diag);
+/* Times of finished snapshots of the same group before `snapshot`, newest first, at most `cap`: a backup looks at the
+ * first of them [CDM-020]. */
+PBR_MUST_USE int pbr_snapshots_before(struct pbr_client *c, const char *ns, const struct pbr_snapshot *snapshot,
+                                      int64_t *times, size_t cap, size_t *ret_nr, struct pbr_diag *diag);
 
 struct pbr_restore;
 
@@ -34,17 +39,18 @@ enum pbr_restore_kind {
 struct pbr_restore_archive {
     enum pbr_restore_kind kind;
     char name[PBR_ARCHIVE_NAME_MAX + 1];         /* stored name; SPLIT: of the metadata archive */
-    char payload_name[PBR_ARCHIVE_NAME_MAX + 1]; /* SPLIT */
+    char payload_name[PBR_ARCHIVE_NAME_MAX + 1]; /* SPLIT; "" if the snapshot lacks it [SPL-092] */
+    enum pbr_profile profile;                    /* SPLIT: whose names these are */
     struct pbr_fetched_index index, payload_index;
     struct pbr_stream stream, payload;           /* open after pbr_restore_streams */
     uint64_t size;                               /* all bytes, for progress */
 };
 
-/* Finds what a user calls `name` (IDX-083, IDX-094, RDR-070, RDR-071), fetches and checks its indexes. */
+/* Finds what a user calls `name` (IDX-083, IDX-094, RDR-070, RDR-071, SPL-015), fetches and checks its indexes. */
 PBR_MUST_USE int pbr_restore_find(struct pbr_restore *r, const char *name, struct pbr_restore_archive *ret,
                                   struct pbr_diag *diag);
 /* Opens the stream(s) of PXAR, SPLIT and STREAM archives. `a` must stay where it is until release. `metadata_only`:
- * the payload stream stays closed. */
+ * the payload stream stays closed. NOENT with SPL-092 if it is wanted and not there. */
 PBR_MUST_USE int pbr_restore_streams(struct pbr_restore *r, struct pbr_restore_archive *a, bool metadata_only,
                                      struct pbr_diag *diag);
 /* Random access to one of the indexes; closed by the caller before release. */

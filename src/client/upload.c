@@ -64,6 +64,8 @@ struct pbr_upload {
     bool appending, finishing;
     struct pbr_upload_stats stats;
     uint64_t begin_ns;
+    int failed; /* the server refused something of it; the others may go on */
+    struct pbr_diag diag;
     struct free_buffer *free_buffers;
     size_t buffer_nr, buffer_max, buffer_cap;
 };
@@ -101,11 +103,28 @@ static void fail_pipeline(struct pbr_pipeline *p, int rc, const struct pbr_diag 
     pthread_mutex_unlock(&p->lock);
 }
 
-static int failure_locked(const struct pbr_pipeline *p, struct pbr_diag *diag)
+/* A refusal concerns this upload, anything else the whole connection. */
+static void fail_upload_locked(struct pbr_upload *u, int rc, const struct pbr_diag *diag)
 {
-    if (p->failed && diag && diag->code == PBR_OK)
+    if (rc != PBR_E_REMOTE || diag->status == 0) {
+        fail_locked(u->p, rc, diag);
+        return;
+    }
+    if (!u->failed) {
+        u->failed = rc;
+        u->diag = *diag;
+    }
+    pthread_cond_broadcast(&u->p->changed);
+}
+
+static int failure_locked(const struct pbr_upload *u, struct pbr_diag *diag)
+{
+    const struct pbr_pipeline *p = u->p;
+    if (u->failed && diag && diag->code == PBR_OK)
+        *diag = u->diag;
+    else if (p->failed && diag && diag->code == PBR_OK)
         *diag = p->diag;
-    return p->failed;
+    return u->failed ? u->failed : p->failed;
 }
 
 /* ---- buffers ---- */
@@ -121,9 +140,9 @@ static int acquire(void *ctx, size_t cap, uint8_t **ret, struct pbr_diag *diag)
         u->buffer_cap = cap;
         u->buffer_max = fit < BUFFERS_MIN ? BUFFERS_MIN : fit > BUFFERS_MAX ? BUFFERS_MAX : fit;
     }
-    while (!u->free_buffers && u->buffer_nr >= u->buffer_max && !p->failed)
+    while (!u->free_buffers && u->buffer_nr >= u->buffer_max && !p->failed && !u->failed)
         pthread_cond_wait(&p->changed, &p->lock);
-    rc = failure_locked(p, diag);
+    rc = failure_locked(u, diag);
     struct free_buffer *buf = u->free_buffers;
     if (rc == PBR_OK && buf)
         u->free_buffers = buf->next;
@@ -174,7 +193,7 @@ static void on_appended(void *ctx, int rc, struct pbr_h2_reply *reply, const str
     u->appending = false;
     if (rc < 0) {
         pbr_diag_context(&diag, "cannot append to %s", u->name);
-        fail_locked(u->p, rc, &diag);
+        fail_upload_locked(u, rc, &diag);
     } else {
         advance_locked(u);
     }
@@ -264,7 +283,7 @@ static void advance_locked(struct pbr_upload *u)
         }
     }
     const bool last = u->finishing && !u->first && u->batch_nr > 0;
-    if (!u->appending && !u->p->failed && (u->batch_nr >= APPEND_AT || last))
+    if (!u->appending && !u->p->failed && !u->failed && (u->batch_nr >= APPEND_AT || last))
         send_append_locked(u);
     if (u->finishing && !u->first && u->batch_nr == 0 && !u->appending)
         pthread_cond_broadcast(&u->p->changed);
@@ -287,7 +306,7 @@ static void on_chunk_sent(void *ctx, int rc, struct pbr_h2_reply *reply, const s
     job->state = JOB_ACKED;
     if (rc < 0) {
         pbr_diag_context(&diag, "cannot upload a chunk of %s", u->name);
-        fail_locked(p, rc, &diag);
+        fail_upload_locked(u, rc, &diag);
     } else if (pbr_known_set(&u->known, job->digest, KNOWN_ACKED) == PBR_OK) { /* is there: never allocates */
         advance_locked(u);
     }
@@ -307,12 +326,14 @@ static int send_chunk(struct job *job, struct pbr_diag *diag)
         return pbr_fail_at(diag, rc, NULL, "no memory for a request");
     }
     pthread_mutex_lock(&p->lock);
-    while (p->in_flight > 0 && p->in_flight + job->raw.len > p->opts.in_flight_max && !p->failed)
+    while (p->in_flight > 0 && p->in_flight + job->raw.len > p->opts.in_flight_max && !p->failed && !u->failed)
         pthread_cond_wait(&p->changed, &p->lock);
-    p->in_flight += job->raw.len;
-    u->stats.encoded_bytes += job->raw.len;
-    job->state = JOB_SENT;
-    rc = failure_locked(p, diag);
+    rc = failure_locked(u, diag);
+    if (rc == PBR_OK) {
+        p->in_flight += job->raw.len;
+        u->stats.encoded_bytes += job->raw.len;
+        job->state = JOB_SENT;
+    }
     pthread_mutex_unlock(&p->lock);
     const struct pbr_h2_req req = { .method = "POST",
                                     .path = pbr_buf_cstr(&path),
@@ -369,6 +390,14 @@ static int work(struct pbr_pipeline *p, struct pbr_sealer *sealer, struct job *j
     return send_chunk(job, diag);
 }
 
+static bool has_failed(struct pbr_upload *u)
+{
+    pthread_mutex_lock(&u->p->lock);
+    const bool failed = u->failed != PBR_OK;
+    pthread_mutex_unlock(&u->p->lock);
+    return failed;
+}
+
 static void *run_worker(void *ctx)
 {
     struct pbr_pipeline *p = ctx;
@@ -384,10 +413,16 @@ static void *run_worker(void *ctx)
         pbr_queue_pop(p->queue, &job);
         if (!job)
             break;
-        if (rc == PBR_OK)
+        /* jobs that are not done stay in their upload's list and are freed with it */
+        struct pbr_upload *u = ((struct job *)job)->upload;
+        if (rc == PBR_OK && !has_failed(u))
             rc = work(p, sealer, job, &diag);
+        if (rc < 0 && has_failed(u)) { /* that is why; the other uploads go on */
+            pbr_diag_clear(&diag);
+            rc = PBR_OK;
+        }
         if (rc < 0)
-            fail_pipeline(p, rc, &diag); /* jobs stay in their upload's list and are freed with it */
+            fail_pipeline(p, rc, &diag);
     }
     pbr_sealer_free(sealer);
     return NULL;
@@ -414,7 +449,7 @@ static int take_raw(void *ctx, uint8_t *buf, size_t len, uint64_t start, struct 
     struct pbr_upload *u = ctx;
     struct pbr_pipeline *p = u->p;
     pthread_mutex_lock(&p->lock);
-    int rc = failure_locked(p, diag);
+    int rc = failure_locked(u, diag);
     struct job *job = rc == PBR_OK ? add_job(u, start, len) : NULL;
     if (job)
         job->plain = buf;
@@ -433,7 +468,7 @@ static int take_injected(void *ctx, uint64_t boundary, const struct pbr_inject *
 {
     struct pbr_upload *u = ctx;
     pthread_mutex_lock(&u->p->lock);
-    int rc = failure_locked(u->p, diag);
+    int rc = failure_locked(u, diag);
     for (size_t i = 0; i < inj->chunk_nr && rc == PBR_OK; i++) {
         const struct pbr_inject_chunk *chunk = &inj->chunks[i];
         struct job *job = add_job(u, boundary, chunk->size);
@@ -547,9 +582,9 @@ int pbr_upload_finish(struct pbr_upload *u, struct pbr_upload_stats *ret, struct
     pthread_mutex_lock(&p->lock);
     u->finishing = true;
     advance_locked(u);
-    while (!p->failed && (u->first || u->batch_nr || u->appending))
+    while (!p->failed && !u->failed && (u->first || u->batch_nr || u->appending))
         pthread_cond_wait(&p->changed, &p->lock);
-    int rc = failure_locked(p, diag);
+    int rc = failure_locked(u, diag);
     u->stats.duration_ns = p->env->mono_ns(p->env->ctx) - u->begin_ns;
     if (rc == PBR_OK && pbr_index_sum_result(u->sum, u->stats.csum) < 0)
         rc = pbr_fail_at(diag, PBR_E_CRYPTO, NULL, "cannot compute the checksum of %s", u->name);
@@ -571,6 +606,16 @@ int pbr_upload_close(struct pbr_upload *u, struct pbr_diag *diag)
     pbr_buf_release(&path);
     if (rc < 0)
         pbr_diag_context(diag, "cannot close index %s", u->name);
+    return rc;
+}
+
+int pbr_upload_failure(struct pbr_upload *u, struct pbr_diag *ret)
+{
+    pthread_mutex_lock(&u->p->lock);
+    const int rc = u->failed;
+    if (rc < 0)
+        *ret = u->diag;
+    pthread_mutex_unlock(&u->p->lock);
     return rc;
 }
 

@@ -62,6 +62,9 @@ struct pbr_chunk_out pbr_upload_out(struct pbr_upload *u);
 PBR_MUST_USE int pbr_upload_finish(struct pbr_upload *u, struct pbr_upload_stats *ret, struct pbr_diag *diag);
 /* Closes the index with the checks of the protocol (BKP-140, BKP-160). After finish. */
 PBR_MUST_USE int pbr_upload_close(struct pbr_upload *u, struct pbr_diag *diag);
+/* What the server said no to, for this upload alone: other uploads go on [SPL-063]. PBR_OK if nothing; *ret otherwise. From
+ * any thread. */
+PBR_MUST_USE int pbr_upload_failure(struct pbr_upload *u, struct pbr_diag *ret);
 /* Figures so far, from any thread. */
 void pbr_upload_stats(struct pbr_upload *u, struct pbr_upload_stats *ret);
 

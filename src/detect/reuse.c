@@ -30,7 +30,9 @@ struct pbr_reuse {
     struct pbr_reuse_ops ops;
     struct waiting waiting;
     uint64_t start, end;       /* range; empty if equal; end survives flushes, 0 before the first file [CDM-079] */
-    uint64_t last_off;         /* of files accepted so far; the first possible one is 16 [CDM-042 f] */
+    uint64_t first;            /* payload offset of the first possible file */
+    bool any_accepted;
+    uint64_t last_off;         /* of files accepted so far [CDM-042 f] */
     uint64_t accepted_end;     /* end of the last accepted file's range */
     struct held held;
     struct pbr_seen seen;
@@ -148,13 +150,14 @@ static int is_reusable(struct pbr_reuse *r, const struct pbr_reuse_entry *entry,
     if (!pbr_pxar_meta_equal(entry->meta, &prev->meta) || prev->size != entry->size) /* CDM-043, CDM-140 */
         return PBR_OK;
     const uint64_t off = prev->ref_off;
-    if (!pbr_add(prev->size, PAYLOAD_HDR, &len) || !pbr_add(off, len, &end) || !pbr_run_holds(&r->previous, off, end))
+    if (!pbr_add(prev->size, PAYLOAD_HDR, &len) || !pbr_add(off, len, &end) || !pbr_run_holds_from(&r->previous, r->first, off, end))
         return PBR_OK; /* damaged reference: the original notices some of these only [CDM-059] */
-    if (off <= r->last_off || off < r->accepted_end) { /* CDM-042 f, CDM-143 */
+    if (r->any_accepted && (off <= r->last_off || off < r->accepted_end)) { /* CDM-042 f, CDM-143 */
         if (r->ops.disordered)
             r->ops.disordered(r->ops.ctx, off, r->last_off);
         return PBR_OK;
     }
+    r->any_accepted = true;
     r->last_off = off;
     r->accepted_end = end;
     *ret_off = off;
@@ -258,10 +261,16 @@ int pbr_reuse_new(const struct pbr_env *env, const struct pbr_index *previous, u
     r->env = env;
     r->previous = *previous;
     r->cache_max = cache_max;
+    r->first = PAYLOAD_HDR;
     r->ops = *ops;
     pbr_seen_init(&r->seen, env);
     *ret = r;
     return PBR_OK;
+}
+
+void pbr_reuse_set_first(struct pbr_reuse *r, uint64_t first)
+{
+    r->first = first;
 }
 
 void pbr_reuse_free(struct pbr_reuse *r)

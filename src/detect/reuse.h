@@ -70,6 +70,10 @@ PBR_MUST_USE int pbr_reuse_new(const struct pbr_env *env, const struct pbr_index
                                const struct pbr_reuse_ops *ops, struct pbr_reuse **ret, struct pbr_diag *diag);
 void pbr_reuse_free(struct pbr_reuse *r); /* NULL is fine */
 
+/* Where the first file of the previous payload stream can begin: behind the start marker (16, unless this is called), or at 0
+ * in the draft that has none [SPL-025]. Before the first entry. */
+void pbr_reuse_set_first(struct pbr_reuse *r, uint64_t first);
+
 /* The next entry of the walk. *ret_wait false: it is to be written now, and nothing waits then. True: keep it until the
  * next replay; *ret_rel is its `rel`. After a failure only free and counts. */
 PBR_MUST_USE int pbr_reuse_add(struct pbr_reuse *r, const struct pbr_reuse_entry *entry, bool *ret_wait,

@@ -26,8 +26,15 @@ struct pbr_run {
 PBR_MUST_USE int pbr_run_find(const struct pbr_index *ix, uint64_t start, uint64_t end, struct pbr_run *ret,
                               struct pbr_diag *diag);
 
+/* The same without the chunk behind the range, as the draft with an appendix looks it up [APX-094, APX-096]: the last entry
+ * is the one that holds byte end - 1. FORMAT with rule APX-095 if the range reaches beyond the index. */
+PBR_MUST_USE int pbr_run_cover(const struct pbr_index *ix, uint64_t start, uint64_t end, struct pbr_run *ret,
+                               struct pbr_diag *diag);
+
 /* Whether a reference to [start, end) is one that an intact snapshot has: behind the start marker, before the tail
  * marker [CDM-059, CDM-123, CDM-124]. */
 bool pbr_run_holds(const struct pbr_index *ix, uint64_t start, uint64_t end);
+/* The same where the first file can begin at `first`: 0 in the draft that has no start marker [SPL-025]. */
+bool pbr_run_holds_from(const struct pbr_index *ix, uint64_t first, uint64_t start, uint64_t end);
 
 #endif

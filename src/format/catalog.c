@@ -71,9 +71,18 @@ size_t pbr_pcat_i64_emit(int64_t value, uint8_t out[PBR_PCAT_I64_MAX])
 
 /* ---- entries ---- */
 
-static bool type_ok(uint8_t type)
+bool pbr_pcat_is_dir(const struct pbr_pcat_entry *entry)
+{
+    return entry->type == PBR_PCAT_DIR || entry->type == PBR_PCAT_ARCHIVE;
+}
+
+static bool type_ok(uint8_t type, struct pcat_form form)
 {
     switch (type) {
+    case PBR_PCAT_REF:
+        return form.extended;
+    case PBR_PCAT_ARCHIVE:
+        return form.extended && form.root;
     case PBR_PCAT_DIR:
     case PBR_PCAT_FILE:
     case PBR_PCAT_SYMLINK:
@@ -105,7 +114,20 @@ static int parse_offset(struct pbr_cur *in, uint64_t table, uint64_t at, struct 
     return PBR_OK;
 }
 
-int pbr_pcat_entry_parse(struct pbr_cur *in, uint64_t table, uint64_t base,
+/* Size and times, and in the extended format the position [CAT-013, APX-072, APX-073]. */
+static int parse_file(struct pbr_cur *in, bool extended, struct pbr_pcat_entry *ret, struct pbr_diag *diag)
+{
+    int rc = pbr_pcat_u64_parse(in, &ret->size, diag);
+    if (rc == PBR_OK)
+        rc = pbr_pcat_i64_parse(in, &ret->mtime_s, diag);
+    if (rc == PBR_OK && extended)
+        rc = pbr_pcat_i64_parse(in, &ret->ctime_s, diag);
+    if (rc == PBR_OK && extended)
+        rc = pbr_pcat_u64_parse(in, &ret->pos, diag);
+    return rc;
+}
+
+int pbr_pcat_entry_parse(struct pbr_cur *in, uint64_t table, uint64_t base, struct pcat_form form,
                          struct pbr_pcat_entry *ret, struct pbr_diag *diag)
 {
     struct pbr_pcat_entry entry = { 0 };
@@ -114,7 +136,7 @@ int pbr_pcat_entry_parse(struct pbr_cur *in, uint64_t table, uint64_t base,
     const uint8_t type = pbr_cur_u8(in);
     if (in->bad)
         return pbr_fail(diag, PBR_E_TRUNCATED, "CAT-045", at, "table ends before its last entry");
-    if (!type_ok(type))
+    if (!type_ok(type, form))
         return pbr_fail(diag, PBR_E_FORMAT, "CAT-044", at, "unknown entry type 0x%02x", type);
     entry.type = (enum pbr_pcat_type)type;
     int rc = pbr_pcat_u64_parse(in, &name_len, diag);
@@ -126,20 +148,19 @@ int pbr_pcat_entry_parse(struct pbr_cur *in, uint64_t table, uint64_t base,
     if (in->bad)
         return pbr_fail(diag, PBR_E_TRUNCATED, "CAT-045", at, "name runs past the table");
 
-    if (entry.type == PBR_PCAT_DIR)
+    if (pbr_pcat_is_dir(&entry))
         rc = parse_offset(in, table, at, &entry, diag);
-    if (entry.type == PBR_PCAT_FILE) {
-        rc = pbr_pcat_u64_parse(in, &entry.size, diag);
-        if (rc == PBR_OK)
-            rc = pbr_pcat_i64_parse(in, &entry.mtime_s, diag);
-    }
+    if (rc == PBR_OK && entry.type == PBR_PCAT_ARCHIVE)
+        rc = pbr_pcat_u64_parse(in, &entry.pos, diag);
+    if (entry.type == PBR_PCAT_FILE || entry.type == PBR_PCAT_REF)
+        rc = parse_file(in, form.extended, &entry, diag);
     if (rc < 0)
         return rc;
     *ret = entry;
     return PBR_OK;
 }
 
-int pbr_pcat_entry_emit(const struct pbr_pcat_entry *entry, struct pbr_buf *out)
+int pbr_pcat_entry_emit(const struct pbr_pcat_entry *entry, bool extended, struct pbr_buf *out)
 {
     uint8_t number[PBR_PCAT_I64_MAX];
     int rc = pbr_buf_append_u8(out, (uint8_t)entry->type);
@@ -147,10 +168,14 @@ int pbr_pcat_entry_emit(const struct pbr_pcat_entry *entry, struct pbr_buf *out)
         rc = pbr_buf_append(out, pbr_span(number, pbr_pcat_u64_emit(entry->name.len, number)));
     if (rc == PBR_OK)
         rc = pbr_buf_append(out, entry->name);
-    if (rc < 0 || entry->type != PBR_PCAT_FILE)
+    if (rc < 0 || (entry->type != PBR_PCAT_FILE && entry->type != PBR_PCAT_REF))
         return rc;
     rc = pbr_buf_append(out, pbr_span(number, pbr_pcat_u64_emit(entry->size, number)));
     if (rc == PBR_OK)
         rc = pbr_buf_append(out, pbr_span(number, pbr_pcat_i64_emit(entry->mtime_s, number)));
+    if (rc == PBR_OK && extended)
+        rc = pbr_buf_append(out, pbr_span(number, pbr_pcat_i64_emit(entry->ctime_s, number)));
+    if (rc == PBR_OK && extended)
+        rc = pbr_buf_append(out, pbr_span(number, pbr_pcat_u64_emit(entry->pos, number)));
     return rc;
 }

@@ -4,6 +4,7 @@
  * A hostile catalog may name one table twice, which multiplies a walk's length with every level. In
  * a true catalog the tables lie side by side, so a walk that has read more bytes of tables than the
  * file has goes in circles. Thread: not shared. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -15,6 +16,7 @@ struct pbr_pcat {
     const struct pbr_source *src;
     uint64_t root;
     uint64_t end; /* of all tables: where the root pointer stands */
+    bool extended;
 };
 
 /* A table in memory. */
@@ -22,6 +24,7 @@ struct table {
     uint64_t start;   /* in the file, of its length */
     uint64_t base;    /* in the file, of its first byte in memory */
     uint64_t left_nr; /* entries not parsed yet */
+    struct pcat_form form;
     uint8_t *bytes;
     struct pbr_cur in;
 };
@@ -30,6 +33,7 @@ int pbr_pcat_open(const struct pbr_env *env, const struct pbr_source *src, struc
                   struct pbr_diag *diag)
 {
     static const uint8_t magic[PCAT_MAGIC_LEN] = PCAT_MAGIC;
+    static const uint8_t extended_magic[PCAT_MAGIC_LEN] = PCAT_MAGIC_EXTENDED;
     uint8_t bytes[8];
     if (src->size < PCAT_MAGIC_LEN + PCAT_POINTER_LEN)
         return pbr_fail(diag, PBR_E_TRUNCATED, "CAT-041", 0, "catalog of %" PRIu64 " bytes",
@@ -37,7 +41,8 @@ int pbr_pcat_open(const struct pbr_env *env, const struct pbr_source *src, struc
     int rc = pbr_source_read_at(src, 0, bytes, sizeof(bytes), diag);
     if (rc < 0)
         return rc;
-    if (memcmp(bytes, magic, sizeof(magic)) != 0)
+    const bool extended = memcmp(bytes, extended_magic, sizeof(magic)) == 0; /* [APX-172] */
+    if (!extended && memcmp(bytes, magic, sizeof(magic)) != 0)
         return pbr_fail(diag, PBR_E_FORMAT, "CAT-040", 0, "not a catalog: wrong magic");
     const uint64_t end = src->size - PCAT_POINTER_LEN;
     rc = pbr_source_read_at(src, end, bytes, sizeof(bytes), diag);
@@ -54,7 +59,7 @@ int pbr_pcat_open(const struct pbr_env *env, const struct pbr_source *src, struc
     struct pbr_pcat *cat = pbr_alloc(env, 1, sizeof(*cat));
     if (!cat)
         return PBR_E_NOMEM;
-    *cat = (struct pbr_pcat){ .env = env, .src = src, .root = root, .end = end };
+    *cat = (struct pbr_pcat){ .env = env, .src = src, .root = root, .end = end, .extended = extended };
     *ret = cat;
     return PBR_OK;
 }
@@ -68,6 +73,11 @@ void pbr_pcat_free(struct pbr_pcat *cat)
 uint64_t pbr_pcat_root(const struct pbr_pcat *cat)
 {
     return cat->root;
+}
+
+bool pbr_pcat_is_extended(const struct pbr_pcat *cat)
+{
+    return cat->extended;
 }
 
 /* ---- tables ---- */
@@ -105,7 +115,7 @@ static int read_table_len(const struct pbr_pcat *cat, uint64_t start, uint64_t e
 static int load_table(const struct pbr_pcat *cat, uint64_t start, uint64_t end, struct table *ret,
                       struct pbr_diag *diag)
 {
-    struct table t = { .start = start };
+    struct table t = { .start = start, .form = { .extended = cat->extended, .root = start == cat->root } };
     size_t len = 0;
     int rc = read_table_len(cat, start, end, &t.base, &len, diag);
     if (rc < 0)
@@ -134,7 +144,7 @@ static int next_entry(struct table *t, struct pbr_pcat_entry *ret, struct pbr_di
                             "%zu bytes behind the last entry", pbr_cur_left(&t->in));
         return 0;
     }
-    const int rc = pbr_pcat_entry_parse(&t->in, t->start, t->base, ret, diag);
+    const int rc = pbr_pcat_entry_parse(&t->in, t->start, t->base, t->form, ret, diag);
     if (rc < 0)
         return rc;
     t->left_nr--;
@@ -182,7 +192,7 @@ int pbr_pcat_lookup(const struct pbr_pcat *cat, struct pbr_span path, struct pbr
             to++;
         more = to < path.len;
         const struct pbr_span name = pbr_span_sub(path, from, to - from);
-        if (at.type != PBR_PCAT_DIR || name.len == 0)
+        if (!pbr_pcat_is_dir(&at) || name.len == 0)
             return pbr_fail_at(diag, PBR_E_NOENT, "CAT-086", "'%.*s' is not in the catalog",
                                (int)path.len, path.len ? (const char *)path.ptr : "");
         const uint64_t next_end = at.table;
@@ -194,6 +204,86 @@ int pbr_pcat_lookup(const struct pbr_pcat *cat, struct pbr_span path, struct pbr
     }
     *ret = at;
     return PBR_OK;
+}
+
+/* ---- one directory ---- */
+
+struct pbr_pcat_dir {
+    const struct pbr_env *env;
+    uint8_t *bytes; /* the table; names lie in it */
+    struct pbr_pcat_entry *entries; /* by name */
+    size_t nr;
+};
+
+/* Equal names stay in the order of the table: they lie in it one behind the other. */
+static int by_name(const void *pa, const void *pb)
+{
+    const struct pbr_pcat_entry *a = pa, *b = pb;
+    const int order = pbr_span_cmp(a->name, b->name);
+    return order ? order : (a->name.ptr > b->name.ptr) - (a->name.ptr < b->name.ptr);
+}
+
+static int collect(struct pbr_pcat_dir *dir, struct table *t, struct pbr_diag *diag)
+{
+    size_t cap = 0;
+    for (;;) {
+        struct pbr_pcat_entry entry;
+        const int rc = next_entry(t, &entry, diag);
+        if (rc <= 0)
+            return rc;
+        if (dir->nr == cap) {
+            cap = cap ? cap * 2 : 64;
+            struct pbr_pcat_entry *more = pbr_realloc(dir->env, dir->entries, cap * sizeof(*more));
+            if (!more)
+                return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a directory of the catalog");
+            dir->entries = more;
+        }
+        dir->entries[dir->nr++] = entry;
+    }
+}
+
+int pbr_pcat_dir_load(const struct pbr_pcat *cat, uint64_t table, struct pbr_pcat_dir **ret, struct pbr_diag *diag)
+{
+    struct table t;
+    struct pbr_pcat_dir *dir = pbr_alloc(cat->env, 1, sizeof(*dir));
+    if (!dir)
+        return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a directory of the catalog");
+    dir->env = cat->env;
+    int rc = load_table(cat, table, cat->end, &t, diag);
+    if (rc == PBR_OK) {
+        dir->bytes = t.bytes;
+        rc = collect(dir, &t, diag);
+    }
+    if (rc < 0) {
+        pbr_pcat_dir_free(dir);
+        return rc;
+    }
+    if (dir->nr > 0)
+        qsort(dir->entries, dir->nr, sizeof(*dir->entries), by_name);
+    *ret = dir;
+    return PBR_OK;
+}
+
+void pbr_pcat_dir_free(struct pbr_pcat_dir *dir)
+{
+    if (!dir)
+        return;
+    pbr_free(dir->env, dir->entries);
+    pbr_free(dir->env, dir->bytes);
+    pbr_free(dir->env, dir);
+}
+
+const struct pbr_pcat_entry *pbr_pcat_dir_find(const struct pbr_pcat_dir *dir, struct pbr_span name)
+{
+    size_t low = 0, high = dir->nr;
+    while (low < high) {
+        const size_t mid = low + (high - low) / 2;
+        if (pbr_span_cmp(dir->entries[mid].name, name) < 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < dir->nr && pbr_span_eq(dir->entries[low].name, name) ? &dir->entries[low] : NULL;
 }
 
 /* ---- walk ---- */

@@ -31,6 +31,7 @@ struct pbr_pcat_writer {
     struct open_dir *dirs; /* dirs[0] is the root */
     size_t dir_nr, dir_cap;
     struct pbr_buf table; /* the one being written */
+    bool extended;
     bool finished, failed;
 };
 
@@ -77,21 +78,22 @@ static int push_dir(struct pbr_pcat_writer *w, const struct pbr_span *name)
     return PBR_OK;
 }
 
-int pbr_pcat_writer_new(const struct pbr_env *env, struct pbr_sink *sink,
-                        struct pbr_pcat_writer **ret, struct pbr_diag *diag)
+static int writer_new(const struct pbr_env *env, struct pbr_sink *sink, bool extended,
+                      struct pbr_pcat_writer **ret, struct pbr_diag *diag)
 {
-    static const uint8_t magic[PCAT_MAGIC_LEN] = PCAT_MAGIC;
+    static const uint8_t magics[2][PCAT_MAGIC_LEN] = { PCAT_MAGIC, PCAT_MAGIC_EXTENDED };
     int rc = PBR_E_NOMEM;
     struct pbr_pcat_writer *w = pbr_alloc(env, 1, sizeof(*w));
     if (!w)
         goto out;
     w->env = env;
     w->sink = sink;
+    w->extended = extended;
     pbr_buf_init(&w->table, env, PBR_CATALOG_TABLE_MAX);
     rc = push_dir(w, NULL);
     if (rc < 0)
         goto out;
-    rc = put(w, pbr_span(magic, sizeof(magic)), diag);
+    rc = put(w, pbr_span(magics[extended], PCAT_MAGIC_LEN), diag);
     if (rc < 0)
         goto out;
 
@@ -100,6 +102,18 @@ int pbr_pcat_writer_new(const struct pbr_env *env, struct pbr_sink *sink,
 out:
     pbr_pcat_writer_free(w);
     return rc;
+}
+
+int pbr_pcat_writer_new(const struct pbr_env *env, struct pbr_sink *sink,
+                        struct pbr_pcat_writer **ret, struct pbr_diag *diag)
+{
+    return writer_new(env, sink, false, ret, diag);
+}
+
+int pbr_pcat_writer_new_extended(const struct pbr_env *env, struct pbr_sink *sink,
+                                 struct pbr_pcat_writer **ret, struct pbr_diag *diag)
+{
+    return writer_new(env, sink, true, ret, diag);
 }
 
 void pbr_pcat_writer_free(struct pbr_pcat_writer *w)
@@ -154,11 +168,13 @@ int pbr_pcat_writer_add(struct pbr_pcat_writer *w, const struct pbr_pcat_entry *
         rc = check_name(entry->name, diag);
     if (rc < 0)
         return rc;
-    if (entry->type == PBR_PCAT_DIR)
+    if (entry->type == PBR_PCAT_REF && !w->extended)
+        return pbr_fail_at(diag, PBR_E_ARG, "APX-073", "catalog: a reference needs the extended format");
+    if (pbr_pcat_is_dir(entry))
         return pbr_fail_at(diag, PBR_E_ARG, "CAT-053",
                            "catalog: a directory has a start and an end");
     struct open_dir *dir = &w->dirs[w->dir_nr - 1];
-    rc = pbr_pcat_entry_emit(entry, &dir->entries);
+    rc = pbr_pcat_entry_emit(entry, w->extended, &dir->entries);
     if (rc < 0)
         return out_of_room(w, rc, diag);
     dir->entry_nr++;
@@ -198,10 +214,11 @@ static int write_table(struct pbr_pcat_writer *w, const struct open_dir *dir, st
     return rc < 0 ? out_of_room(w, rc, diag) : put(w, pbr_buf_span(&w->table), diag);
 }
 
-/* Enters a directory whose table starts at `table` into its parent. */
+/* Enters a directory whose table starts at `table` into its parent; as an archive if appendix_start is not NULL. */
 static int add_child(struct pbr_pcat_writer *w, struct open_dir *parent, const char *name,
-                     uint64_t table)
+                     uint64_t table, const uint64_t *appendix_start)
 {
+    uint8_t number[PBR_PCAT_U64_MAX];
     if (parent->child_nr == parent->child_cap) {
         const size_t cap = parent->child_cap ? parent->child_cap * 2 : 8;
         struct child *children = pbr_realloc(w->env, parent->children, cap * sizeof(*children));
@@ -210,34 +227,49 @@ static int add_child(struct pbr_pcat_writer *w, struct open_dir *parent, const c
         parent->children = children;
         parent->child_cap = cap;
     }
-    const struct pbr_pcat_entry entry = { .type = PBR_PCAT_DIR, .name = pbr_span_str(name) };
-    const int rc = pbr_pcat_entry_emit(&entry, &parent->entries);
+    const struct pbr_pcat_entry entry = { .type = appendix_start ? PBR_PCAT_ARCHIVE : PBR_PCAT_DIR,
+                                          .name = pbr_span_str(name) };
+    int rc = pbr_pcat_entry_emit(&entry, w->extended, &parent->entries);
     if (rc < 0)
         return rc;
     parent->children[parent->child_nr++] =
         (struct child){ .at = parent->entries.len, .table = table };
     parent->entry_nr++;
-    return PBR_OK;
+    if (appendix_start) /* stands behind the distance */
+        rc = pbr_buf_append(&parent->entries, pbr_span(number, pbr_pcat_u64_emit(*appendix_start, number)));
+    return rc;
 }
 
-int pbr_pcat_writer_end_dir(struct pbr_pcat_writer *w, struct pbr_diag *diag)
+static int end_dir(struct pbr_pcat_writer *w, const uint64_t *appendix_start, struct pbr_diag *diag)
 {
     int rc = check_state(w, diag);
     if (rc < 0)
         return rc;
     if (w->dir_nr == 1)
         return pbr_fail_at(diag, PBR_E_STATE, "CAT-053", "catalog: no directory is open");
+    if (appendix_start && (w->dir_nr != 2 || !w->extended))
+        return pbr_fail_at(diag, PBR_E_STATE, "APX-074", "catalog: no place for an archive");
     struct open_dir *dir = &w->dirs[w->dir_nr - 1];
     const uint64_t table = w->pos;
     rc = write_table(w, dir, diag);
     if (rc < 0)
         return rc;
-    rc = add_child(w, dir - 1, dir->name, table);
+    rc = add_child(w, dir - 1, dir->name, table, appendix_start);
     if (rc < 0)
         return out_of_room(w, rc, diag);
     release_dir(w->env, dir);
     w->dir_nr--;
     return PBR_OK;
+}
+
+int pbr_pcat_writer_end_dir(struct pbr_pcat_writer *w, struct pbr_diag *diag)
+{
+    return end_dir(w, NULL, diag);
+}
+
+int pbr_pcat_writer_end_archive(struct pbr_pcat_writer *w, uint64_t appendix_start, struct pbr_diag *diag)
+{
+    return end_dir(w, &appendix_start, diag);
 }
 
 int pbr_pcat_writer_finish(struct pbr_pcat_writer *w, struct pbr_diag *diag)

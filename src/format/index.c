@@ -99,6 +99,12 @@ static int check_stored_csum(const struct pbr_index *ix, struct pbr_diag *diag)
     return PBR_OK;
 }
 
+bool pbr_index_recognise(struct pbr_span head)
+{
+    return head.len >= MAGIC_LEN && (memcmp(head.ptr, magics[PBR_INDEX_FIXED], MAGIC_LEN) == 0 ||
+                                     memcmp(head.ptr, magics[PBR_INDEX_DYNAMIC], MAGIC_LEN) == 0);
+}
+
 int pbr_index_parse(struct pbr_span file, bool strict, struct pbr_index *ret, struct pbr_diag *diag)
 {
     struct pbr_index ix = { 0 };

@@ -33,6 +33,8 @@ struct pbr_index {
     struct pbr_span entries;
 };
 
+/* Whether a file that begins so is an index: by magic (IDX-001, IDX-040). */
+bool pbr_index_recognise(struct pbr_span head);
 /* Whole file in memory; recognises the kind by magic. Refuses decreasing ends (IDX-023) and, fixed, IDX-054..058.
  * `strict` also refuses empty chunks, chunks above 16 MiB and a stored checksum that does not match. */
 PBR_MUST_USE int pbr_index_parse(struct pbr_span file, bool strict, struct pbr_index *ret, struct pbr_diag *diag);

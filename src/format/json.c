@@ -260,3 +260,13 @@ int pbr_json_pretty(const json_t *value, struct pbr_buf *out)
 {
     return print(value, true, out, NULL);
 }
+
+void pbr_json_text_free(char *text)
+{
+    json_free_t give_back;
+    if (!text)
+        return;
+    pbr_wipe(text, strlen(text));
+    json_get_alloc_funcs(NULL, &give_back);
+    give_back(text);
+}

@@ -46,6 +46,8 @@ PBR_MUST_USE int pbr_manifest_emit(const struct pbr_manifest *m, struct pbr_buf 
 PBR_MUST_USE int pbr_json_canonical(const json_t *value, struct pbr_buf *out, struct pbr_diag *diag);
 /* Pretty JSON, two spaces, members sorted (MAN-024). */
 PBR_MUST_USE int pbr_json_pretty(const json_t *value, struct pbr_buf *out);
+/* Gives back a text of json_dumps, wiped; NULL is fine. Not free(): a program may have set other functions. */
+void pbr_json_text_free(char *text);
 /* Text as a JSON string in quotes (MAN-043), appended to out. The text is UTF-8. */
 PBR_MUST_USE int pbr_json_quote(struct pbr_span text, struct pbr_buf *out);
 /* Parses untrusted JSON with bounded depth (PBR_JSON_DEPTH_MAX); *ret is owned by the caller (json_decref). */

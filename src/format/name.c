@@ -53,7 +53,7 @@ static const struct {
     { "conf", PBR_FILE_BLOB, ".blob" },  { "json", PBR_FILE_BLOB, ".blob" },
     { "key", PBR_FILE_BLOB, ".blob" },   { "log", PBR_FILE_BLOB, ".blob" },
 };
-enum { EXTENSION_NR = sizeof(extensions) / sizeof(extensions[0]), STORED_NR = 3 };
+enum { EXTENSION_NR = sizeof(extensions) / sizeof(extensions[0]), STORED_NR = 3, PXAR_ROW = 3 };
 
 /* Row of the name's extension among the first `rows`, or -1. */
 static int extension_row(struct pbr_span name, int rows)
@@ -76,9 +76,15 @@ bool pbr_name_file_type(struct pbr_span name, enum pbr_file_type *ret)
     return true;
 }
 
+/* Halves of the draft's split archives, which have no extension of their own [SPL-015]. */
+static bool is_draft_half(struct pbr_span name)
+{
+    return pbr_span_ends(name, ".pxar.meta") || pbr_span_ends(name, ".pxar.pld") || pbr_span_ends(name, ".pxar.data");
+}
+
 int pbr_name_stored(struct pbr_span name, char *out, struct pbr_diag *diag)
 {
-    const int row = extension_row(name, EXTENSION_NR);
+    const int row = is_draft_half(name) ? PXAR_ROW : extension_row(name, EXTENSION_NR);
     if (row < 0 || memchr(name.ptr, 0, name.len))
         return pbr_fail_at(diag, PBR_E_ARG, "RDR-070", "failed to parse archive type for '%.*s'",
                            (int)name.len, name.len ? (const char *)name.ptr : "");

@@ -52,6 +52,9 @@ uint64_t pbr_pxar_content_max(uint64_t htype)
     case PBR_PXAR_QUOTA_PROJID: return 8;
     case PBR_PXAR_PAYLOAD_REF: return 16;
     case PBR_PXAR_PAYLOAD_TAIL: return 16;
+    case PBR_PXAR_APPENDIX: return 8;
+    case PBR_PXAR_APPENDIX_REF: return 16;
+    case PBR_PXAR_DRAFT_VERSION: return 0;
     default: return UINT64_MAX;
     }
 }
@@ -81,6 +84,10 @@ const char *pbr_pxar_type_name(uint64_t htype)
     case PBR_PXAR_GOODBYE: return "GOODBYE";
     case PBR_PXAR_PAYLOAD_START: return "PAYLOAD_START_MARKER";
     case PBR_PXAR_PAYLOAD_TAIL: return "PAYLOAD_TAIL_MARKER";
+    case PBR_PXAR_APPENDIX: return "APPENDIX";
+    case PBR_PXAR_APPENDIX_REF: return "APPENDIX_REF";
+    case PBR_PXAR_APPENDIX_TAIL: return "APPENDIX_TAIL";
+    case PBR_PXAR_DRAFT_VERSION: return "DRAFT_VERSION";
     default: return "UNKNOWN";
     }
 }
@@ -95,6 +102,7 @@ const char *pbr_pxar_kind_name(enum pbr_pxar_kind kind)
     case PBR_KIND_FIFO: return "fifo";
     case PBR_KIND_SOCKET: return "socket";
     case PBR_KIND_HARDLINK: return "hardlink";
+    case PBR_KIND_APPENDIX_REF: return "appendix reference";
     }
     return "unknown";
 }
@@ -115,6 +123,28 @@ uint64_t pbr_pxar_dev_join(uint64_t major, uint64_t minor)
 {
     return ((major & 0xfff) << 8) | ((major & 0xfffff000) << 32) | (minor & 0xff) |
            ((minor & 0xffffff00) << 12);
+}
+
+/* Adds `nr` items with `content` bytes each; false beyond 64 bits. */
+static bool add_items(uint64_t *len, uint64_t nr, uint64_t content)
+{
+    uint64_t bytes;
+    return pbr_mul(nr, content + PBR_PXAR_HDR, &bytes) && pbr_add(*len, bytes, len);
+}
+
+uint64_t pbr_pxar_head_len(struct pbr_span name, const struct pbr_pxar_meta *m)
+{
+    uint64_t len = 0, ids = 0;
+    bool ok = add_items(&len, 1, (uint64_t)name.len + 1) && add_items(&len, 1, PBR_PXAR_ENTRY_LEN);
+    for (size_t i = 0; ok && i < m->xattr_nr; i++)
+        ok = add_items(&len, 1, (uint64_t)m->xattrs[i].name.len + 1 + m->xattrs[i].value.len);
+    ok = ok && pbr_add(m->acl_user_nr, m->acl_group_nr, &ids) && pbr_add(ids, m->acl_default_user_nr, &ids) &&
+         pbr_add(ids, m->acl_default_group_nr, &ids) && add_items(&len, ids, 16);
+    ok = ok && add_items(&len, m->has_acl_group_obj, 8) && add_items(&len, m->has_acl_default, 32) &&
+         add_items(&len, m->has_projid, 8);
+    if (ok && m->has_fcaps)
+        ok = add_items(&len, 1, m->fcaps.len);
+    return ok ? len : UINT64_MAX;
 }
 
 static bool acl_ids_equal(const struct pbr_pxar_acl_id *a, size_t a_nr, const struct pbr_pxar_acl_id *b,

@@ -39,6 +39,12 @@
 #define PBR_PXAR_PAYLOAD_START UINT64_C(0x834c68c2194a4ed2)
 #define PBR_PXAR_PAYLOAD_TAIL UINT64_C(0x6c72b78b984c81b5)
 
+/* Items of a draft that was never released [APX-010 .. APX-013]. */
+#define PBR_PXAR_APPENDIX UINT64_C(0x9ff6c9507864b38d)
+#define PBR_PXAR_APPENDIX_REF UINT64_C(0x849b4a17e0234f8e)
+#define PBR_PXAR_APPENDIX_TAIL UINT64_C(0x5b1b9abb7ae454f1)
+#define PBR_PXAR_DRAFT_VERSION UINT64_C(0x3af1a225c9d83fd3)
+
 enum {
     PBR_PXAR_HDR = 16,          /* item header */
     PBR_PXAR_ENTRY_LEN = 40,    /* content of ENTRY (PXAR-050) */
@@ -100,6 +106,7 @@ enum pbr_pxar_kind {
     PBR_KIND_FIFO,
     PBR_KIND_SOCKET,
     PBR_KIND_HARDLINK,
+    PBR_KIND_APPENDIX_REF, /* regular file whose entry stands in the appendix (APX-050): no metadata here */
 };
 
 /* Hash of a file name as stored in goodbye tables (PXAR-013). */
@@ -121,6 +128,9 @@ void pbr_pxar_hdr_emit(uint8_t out[PBR_PXAR_HDR], uint64_t htype, uint64_t conte
 /* dev_t to (major, minor) and back (PXAR-079). */
 void pbr_pxar_dev_split(uint64_t dev, uint64_t *ret_major, uint64_t *ret_minor);
 uint64_t pbr_pxar_dev_join(uint64_t major, uint64_t minor);
+
+/* Bytes of FILENAME, ENTRY and all attribute items of an entry (APX-044); UINT64_MAX if beyond 64 bits. */
+uint64_t pbr_pxar_head_len(struct pbr_span name, const struct pbr_pxar_meta *meta);
 
 /* Equality of metadata as change detection needs it (PXAR-115, PXAR-116: xattrs compare by name only). */
 bool pbr_pxar_meta_equal(const struct pbr_pxar_meta *a, const struct pbr_pxar_meta *b);

@@ -2,14 +2,15 @@
 /* Push decoder of pxar archives; see pxar_dec.h. The grammar is that of spec/pxar-format.md sections 4 and 13:
  *
  *   place           items allowed there
- *   BEGIN           FORMAT_VERSION ENTRY ENTRY_V1
+ *   BEGIN           FORMAT_VERSION DRAFT_VERSION ENTRY ENTRY_V1
  *   AFTER_VERSION   PRELUDE ENTRY ENTRY_V1
  *   AFTER_PRELUDE   ENTRY ENTRY_V1
  *   SUBTREE         FILENAME ENTRY ENTRY_V1 HARDLINK, at position 0 also FORMAT_VERSION
- *   NODE            ENTRY ENTRY_V1 HARDLINK                           (after FILENAME)
+ *   NODE            ENTRY ENTRY_V1 HARDLINK APPENDIX_REF              (after FILENAME)
  *   ATTRS           attribute items; SYMLINK DEVICE PAYLOAD PAYLOAD_REF end the entry with themselves, FILENAME
- *                   and GOODBYE end it before themselves
- *   DIR             FILENAME GOODBYE
+ *                   and GOODBYE end it before themselves, so does APPENDIX
+ *   DIR             FILENAME GOODBYE, in the root also APPENDIX
+ *   TAIL            GOODBYE                                           (after the appendix)
  *
  * Content of bounded items is parsed (pxar_dec_item.c) where it lies in the input if it lies there in one piece, else
  * from `hold`. */
@@ -63,12 +64,12 @@ uint64_t pbr_pxar_dec_pos(const struct pbr_pxar_dec *dec)
 
 uint64_t pbr_pxar_dec_data_left(const struct pbr_pxar_dec *dec)
 {
-    return dec->phase == PH_DATA ? dec->left : 0;
+    return dec->phase == PH_DATA || dec->phase == PH_APPENDIX ? dec->left : 0;
 }
 
 void pbr_pxar_dec_data_skipped(struct pbr_pxar_dec *dec, uint64_t n)
 {
-    if (dec->phase != PH_DATA)
+    if (dec->phase != PH_DATA && dec->phase != PH_APPENDIX)
         return;
     if (n > dec->left)
         n = dec->left;
@@ -110,6 +111,9 @@ static uint64_t exact_len(uint64_t htype, const char **ret_rule)
     case PBR_PXAR_ENTRY: *ret_rule = "PXAR-022"; return PBR_PXAR_ENTRY_LEN;
     case PBR_PXAR_ENTRY_V1: *ret_rule = "PXAR-023"; return 32;
     case PBR_PXAR_PAYLOAD_REF: *ret_rule = "PXAR-024"; return 16;
+    case PBR_PXAR_APPENDIX_REF: *ret_rule = "APX-018"; return 16;
+    case PBR_PXAR_APPENDIX: *ret_rule = "APX-016"; return 8;
+    case PBR_PXAR_DRAFT_VERSION: *ret_rule = "APX-035"; return 0;
     case PBR_PXAR_DEVICE:
     case PBR_PXAR_ACL_USER:
     case PBR_PXAR_ACL_GROUP:
@@ -143,22 +147,29 @@ static bool is_entry(uint64_t htype)
     return htype == PBR_PXAR_ENTRY || htype == PBR_PXAR_ENTRY_V1;
 }
 
+/* What stands in a directory, and so ends an entry before it. */
+static bool ends_entry(uint64_t htype)
+{
+    return htype == PBR_PXAR_FILENAME || htype == PBR_PXAR_GOODBYE || htype == PBR_PXAR_APPENDIX;
+}
+
 /* The table at the head of this file. */
 static bool is_allowed(const struct pbr_pxar_dec *dec)
 {
     const uint64_t t = dec->htype;
     switch (dec->place) {
-    case IN_BEGIN: return is_entry(t) || t == PBR_PXAR_FORMAT_VERSION;
+    case IN_BEGIN: return is_entry(t) || t == PBR_PXAR_FORMAT_VERSION || t == PBR_PXAR_DRAFT_VERSION;
     case IN_AFTER_VERSION: return is_entry(t) || t == PBR_PXAR_PRELUDE;
     case IN_AFTER_PRELUDE: return is_entry(t);
     case IN_SUBTREE:
         return is_entry(t) || t == PBR_PXAR_FILENAME || t == PBR_PXAR_HARDLINK ||
                (t == PBR_PXAR_FORMAT_VERSION && dec->opts.base_pos == 0);
-    case IN_NODE: return is_entry(t) || t == PBR_PXAR_HARDLINK;
+    case IN_NODE: return is_entry(t) || t == PBR_PXAR_HARDLINK || t == PBR_PXAR_APPENDIX_REF;
     case IN_ATTRS:
         return is_attr(t) || t == PBR_PXAR_SYMLINK || t == PBR_PXAR_DEVICE || t == PBR_PXAR_PAYLOAD ||
-               t == PBR_PXAR_PAYLOAD_REF || t == PBR_PXAR_FILENAME || t == PBR_PXAR_GOODBYE;
-    case IN_DIR: return t == PBR_PXAR_FILENAME || t == PBR_PXAR_GOODBYE;
+               t == PBR_PXAR_PAYLOAD_REF || ends_entry(t);
+    case IN_DIR: return ends_entry(t);
+    case IN_TAIL: return t == PBR_PXAR_GOODBYE;
     }
     return false;
 }
@@ -173,11 +184,13 @@ static int misplaced(const struct pbr_pxar_dec *dec, struct pbr_diag *diag)
         [IN_NODE] = "ENTRY or HARDLINK",
         [IN_ATTRS] = "an attribute or the end of the entry",
         [IN_DIR] = "FILENAME or GOODBYE",
+        [IN_TAIL] = "the root's GOODBYE",
     };
     const char *name = pbr_pxar_type_name(dec->htype);
     const char *rule = strcmp(name, "UNKNOWN") == 0              ? "PXAR-223"
                        : dec->htype == PBR_PXAR_FORMAT_VERSION   ? "PXAR-042"
                        : dec->htype == PBR_PXAR_PRELUDE          ? "PXAR-043"
+                       : dec->place == IN_TAIL                   ? "APX-026"
                        : dec->place == IN_BEGIN                  ? "PXAR-005"
                        : dec->place <= IN_AFTER_PRELUDE          ? "PXAR-030"
                        : dec->place == IN_ATTRS                  ? "PXAR-031"
@@ -277,9 +290,10 @@ static int finish_open_entry(struct pbr_pxar_dec *dec, uint64_t end_pos, struct 
 
 static int step_dispatch(struct pbr_pxar_dec *dec, struct pbr_pxar_event *ret, struct pbr_diag *diag)
 {
-    const bool in_dir = dec->htype == PBR_PXAR_FILENAME || dec->htype == PBR_PXAR_GOODBYE;
-    if (dec->place == IN_ATTRS && in_dir)
+    if (dec->place == IN_ATTRS && ends_entry(dec->htype))
         return finish_open_entry(dec, dec->item_pos, ret, diag);
+    if (dec->htype == PBR_PXAR_APPENDIX && dec->depth != 1)
+        return pbr_fail(diag, PBR_E_FORMAT, "APX-026", dec->item_pos, "an appendix below the root directory");
 
     if (dec->htype == PBR_PXAR_PAYLOAD) {
         dec->entry.size = dec->item_len;
@@ -338,6 +352,13 @@ static int step_parsed(struct pbr_pxar_dec *dec, struct pbr_pxar_event *ret)
         ret->data = dec->body;
         return EVENT;
     }
+    if (dec->htype == PBR_PXAR_APPENDIX) {
+        dec->phase = PH_APPENDIX;
+        dec->left = dec->appendix_total;
+        event(dec, PBR_PXAR_EV_APPENDIX, ret);
+        ret->total = dec->appendix_total;
+        return EVENT;
+    }
     if (!dec->entry_ready)
         return GO;
     dec->entry_ready = false;
@@ -367,29 +388,65 @@ static int step_data(struct pbr_pxar_dec *dec, struct pbr_cur *in, struct pbr_px
     return EVENT;
 }
 
+static int step_appendix(struct pbr_pxar_dec *dec, struct pbr_cur *in, struct pbr_pxar_event *ret)
+{
+    if (dec->left == 0) {
+        dec->place = IN_TAIL;
+        dec->phase = PH_HEADER;
+        return GO;
+    }
+    const size_t avail = pbr_cur_left(in);
+    if (avail == 0)
+        return STARVED;
+    const size_t n = avail < dec->left ? avail : (size_t)dec->left;
+    event(dec, PBR_PXAR_EV_APPENDIX_DATA, ret);
+    ret->data = pbr_cur_span(in, n);
+    dec->left -= n;
+    dec->pos += n;
+    return EVENT;
+}
+
+/* The last record of the root's table, where there is an appendix [APX-032]. */
+static int check_appendix_tail(const struct pbr_pxar_dec *dec, struct pbr_pxar_rec rec, struct pbr_diag *diag)
+{
+    if (rec.hash != PBR_PXAR_APPENDIX_TAIL || rec.offset != dec->item_pos - dec->appendix_start ||
+        rec.size != dec->appendix_total)
+        return pbr_fail(diag, PBR_E_FORMAT, "APX-032", dec->pos - PBR_PXAR_GOODBYE_REC,
+                        "the archive has an appendix, but its last record does not say so");
+    return PBR_OK;
+}
+
 static int step_records(struct pbr_pxar_dec *dec, struct pbr_cur *in, struct pbr_pxar_event *ret,
                         struct pbr_diag *diag)
 {
+    const bool has_tail = dec->depth == 1 && dec->appendix_total > 0;
+    const uint64_t last = has_tail ? PBR_PXAR_GOODBYE_REC : 0;
     if (dec->left == 0) {
         dec->depth--;
         dec->phase = dec->depth == 0 ? PH_END : PH_HEADER;
         return event(dec, PBR_PXAR_EV_DIR_END, ret);
     }
-    if (dec->opts.skip_goodbye) {
+    if (dec->opts.skip_goodbye && dec->left > last) {
         const size_t avail = pbr_cur_left(in);
-        const size_t n = avail < dec->left ? avail : (size_t)dec->left;
+        const size_t n = avail < dec->left - last ? avail : (size_t)(dec->left - last);
         (void)pbr_cur_take(in, n);
         dec->left -= n;
         dec->pos += n;
-        return dec->left ? STARVED : GO;
+        return dec->left > last ? STARVED : GO;
     }
     const uint8_t *p;
     const int rc = take(dec, in, PBR_PXAR_GOODBYE_REC, &p, diag);
     if (rc != GO)
         return rc;
+    const struct pbr_pxar_rec rec = pbr_goodbye_rec_get(p);
     dec->left -= PBR_PXAR_GOODBYE_REC;
+    const int bad = has_tail && dec->left == 0 ? check_appendix_tail(dec, rec, diag) : PBR_OK;
+    if (bad < 0)
+        return bad;
+    if (dec->opts.skip_goodbye)
+        return GO;
     event(dec, PBR_PXAR_EV_GOODBYE_REC, ret);
-    ret->rec = pbr_goodbye_rec_get(p);
+    ret->rec = rec;
     return EVENT;
 }
 
@@ -403,6 +460,7 @@ static int step_phase(struct pbr_pxar_dec *dec, struct pbr_cur *in, struct pbr_p
     case PH_PARSED: return step_parsed(dec, ret);
     case PH_DATA: return step_data(dec, in, ret);
     case PH_RECORDS: return step_records(dec, in, ret, diag);
+    case PH_APPENDIX: return step_appendix(dec, in, ret);
     case PH_END: return event(dec, PBR_PXAR_EV_END, ret);
     case PH_FAILED: break;
     }

@@ -5,6 +5,9 @@
  * It is strict: what spec/pxar-format.md calls an error or a possible strictness is refused with rule ID and offset;
  * spec/deviations.md lists where it refuses what the original accepts. Goodbye records are handed out as they come;
  * checking a whole table is `pbr_goodbye_check` (goodbye.h), done by `pxar verify`.
+ *
+ * Archives of the drafts are read too: references without FORMAT_VERSION [SPL-020, SPL-026], and an appendix, whose bytes
+ * are handed out as they are, since they do not follow the grammar [APX-004, APX-050, APX-051].
  * Thread: not shared. */
 #ifndef PBR_FORMAT_PXAR_DEC_H
 #define PBR_FORMAT_PXAR_DEC_H
@@ -25,6 +28,8 @@ enum pbr_pxar_ev {
     PBR_PXAR_EV_GOODBYE_REC, /* one record, the tail included: ev.rec */
     PBR_PXAR_EV_DIR_END,   /* goodbye complete, directory left; ev.depth is the depth after leaving */
     PBR_PXAR_EV_END,       /* root left; nothing more is taken (trailing bytes: PXAR-227) */
+    PBR_PXAR_EV_APPENDIX,  /* APPENDIX: ev.total bytes follow from ev.pos + ev.size on */
+    PBR_PXAR_EV_APPENDIX_DATA, /* the next piece of them in ev.data; behind the last one the root's GOODBYE */
     PBR_PXAR_EV_ITEM,      /* only with opts.items: every item: ev.htype, ev.pos, ev.size; ev.data is its content, but
                               empty for PAYLOAD and GOODBYE. Comes before the event that the item completes */
 };
@@ -36,8 +41,9 @@ struct pbr_pxar_rec {
 struct pbr_pxar_entry {
     enum pbr_pxar_kind kind;
     struct pbr_span name;        /* empty for the root */
-    struct pbr_pxar_meta meta;   /* all zero for hard links (PXAR-077) */
-    uint64_t size;               /* regular files: content bytes */
+    struct pbr_pxar_meta meta;   /* all zero for hard links (PXAR-077) and appendix references */
+    uint64_t size;               /* regular files: content bytes, appendix references too */
+    uint64_t appendix_off;       /* appendix reference: where its FILENAME is, from the appendix' start (APX-028) */
     bool has_ref;                /* content in the payload stream */
     uint64_t ref_off;            /* ...its PAYLOAD header is at this payload position (PXAR-131) */
     uint64_t data_pos;           /* v1: archive position of the first content byte */
@@ -55,6 +61,7 @@ struct pbr_pxar_event {
     uint64_t size;               /* full size of that item */
     uint64_t htype;
     uint64_t version;
+    uint64_t total;              /* APPENDIX: bytes of the section */
     uint32_t depth;              /* of the entry: root 0 */
     struct pbr_span data;        /* borrowed from `in` or the decoder, until the next step */
     struct pbr_pxar_entry entry; /* ENTRY, and the same again for DATA and FILE_END. Spans point into the decoder: valid
@@ -82,7 +89,7 @@ void pbr_pxar_dec_free(struct pbr_pxar_dec *dec);
 PBR_MUST_USE int pbr_pxar_dec_step(struct pbr_pxar_dec *dec, struct pbr_span in, size_t *ret_used,
                                    struct pbr_pxar_event *ret, struct pbr_diag *diag);
 
-/* During v1 content: lets the caller skip it at the source. Returns how many content bytes are left and, with
+/* During v1 content and in the appendix: lets the caller skip it at the source. Returns how many content bytes are left and, with
  * skip_done, tells the decoder that n of them were skipped outside. */
 uint64_t pbr_pxar_dec_data_left(const struct pbr_pxar_dec *dec);
 void pbr_pxar_dec_data_skipped(struct pbr_pxar_dec *dec, uint64_t n);

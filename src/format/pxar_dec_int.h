@@ -6,7 +6,7 @@
 
 #include "format/pxar_dec.h"
 
-enum place { IN_BEGIN, IN_AFTER_VERSION, IN_AFTER_PRELUDE, IN_SUBTREE, IN_NODE, IN_ATTRS, IN_DIR };
+enum place { IN_BEGIN, IN_AFTER_VERSION, IN_AFTER_PRELUDE, IN_SUBTREE, IN_NODE, IN_ATTRS, IN_DIR, IN_TAIL };
 
 enum phase {
     PH_HEADER,   /* wait for the next item's 16 bytes */
@@ -15,6 +15,7 @@ enum phase {
     PH_PARSED,   /* content taken in: report what the item completes */
     PH_DATA,     /* file contents */
     PH_RECORDS,  /* goodbye records */
+    PH_APPENDIX, /* bytes of the appendix */
     PH_END,      /* report END */
     PH_FAILED,
 };
@@ -39,12 +40,13 @@ struct pbr_pxar_dec {
     bool is_root;       /* the open entry is the archive's root */
 
     uint64_t htype, item_pos, item_len; /* current item; item_len: content bytes */
-    uint64_t left;      /* PH_DATA, PH_RECORDS: content bytes to come */
+    uint64_t left;      /* PH_DATA, PH_RECORDS, PH_APPENDIX: bytes to come */
     struct pbr_buf hold; /* first bytes of a header, body or record that is split over inputs */
 
     struct pbr_pxar_entry entry; /* being built; spans and arrays are set by finish_entry */
     bool entry_ready;            /* PH_PARSED reports it */
     uint64_t version;
+    uint64_t appendix_start, appendix_total; /* from PH_APPENDIX on; total 0: no appendix */
     struct pbr_span body;        /* PH_PARSED: content of the item */
     struct pbr_buf text;
     struct piece name, target, fcaps;

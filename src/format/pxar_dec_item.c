@@ -15,6 +15,9 @@
  *   HARDLINK        distance u64, path, NUL                                                        PXAR-073
  *   DEVICE          major u64, minor u64                                                           PXAR-078
  *   PAYLOAD_REF     offset u64, size u64                                                           PXAR-130
+ *   APPENDIX_REF    offset u64, size u64                                                           APX-018
+ *   APPENDIX        total u64                                                                      APX-016
+ *   DRAFT_VERSION   nothing                                                                        APX-035
  *
  * What an entry keeps goes to `text`, so that it does not depend on the input's life. */
 #include <string.h>
@@ -182,6 +185,26 @@ static int parse_hardlink(struct pbr_pxar_dec *dec, struct pbr_span body, struct
     return pbr_dec_finish_entry(dec, PBR_KIND_HARDLINK, dec->pos, diag);
 }
 
+static int parse_appendix_ref(struct pbr_pxar_dec *dec, const uint8_t *p, struct pbr_diag *diag)
+{
+    begin_node(dec);
+    dec->entry.appendix_off = pbr_get_u64le(p);
+    dec->entry.size = pbr_get_u64le(p + 8);
+    dec->entry_ready = true;
+    return pbr_dec_finish_entry(dec, PBR_KIND_APPENDIX_REF, dec->pos, diag);
+}
+
+static int parse_appendix(struct pbr_pxar_dec *dec, const uint8_t *p, struct pbr_diag *diag)
+{
+    uint64_t end;
+    const uint64_t total = pbr_get_u64le(p);
+    if (total == 0 || !pbr_add(dec->pos, total, &end))
+        return pbr_fail(diag, PBR_E_FORMAT, "APX-016", dec->item_pos, "appendix of %" PRIu64 " bytes", total);
+    dec->appendix_start = dec->pos;
+    dec->appendix_total = total;
+    return PBR_OK;
+}
+
 static int parse_xattr(struct pbr_pxar_dec *dec, struct pbr_span body, struct pbr_diag *diag)
 {
     const uint8_t *nul = body.len ? memchr(body.ptr, 0, body.len) : NULL;
@@ -296,6 +319,9 @@ int pbr_dec_parse_body(struct pbr_pxar_dec *dec, struct pbr_span body, struct pb
 {
     switch (dec->htype) {
     case PBR_PXAR_FORMAT_VERSION: return parse_version(dec, body.ptr, diag);
+    case PBR_PXAR_DRAFT_VERSION: dec->place = IN_AFTER_PRELUDE; return PBR_OK;
+    case PBR_PXAR_APPENDIX_REF: return parse_appendix_ref(dec, body.ptr, diag);
+    case PBR_PXAR_APPENDIX: return parse_appendix(dec, body.ptr, diag);
     case PBR_PXAR_PRELUDE: return parse_prelude(dec, body, diag);
     case PBR_PXAR_FILENAME: return parse_filename(dec, body, diag);
     case PBR_PXAR_ENTRY:

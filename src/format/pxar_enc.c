@@ -8,6 +8,8 @@
  *   file v2    head PAYLOAD_REF; payload: PAYLOAD, content                                      [PXAR-203]
  *   dir end    GOODBYE                                                                          [PXAR-150]
  *   finish     root GOODBYE; payload: PAYLOAD_TAIL_MARKER                                       [PXAR-208]
+ *   drafts     attach: file v2 without start [SPL-030]; FILENAME APPENDIX_REF; APPENDIX; GOODBYE with APPENDIX_TAIL
+ *              [APX-025 .. APX-033]
  *
  * The items of one call are built in `head` and go out in one write. */
 #include "format/pxar_enc.h"
@@ -31,7 +33,7 @@ struct open_dir {
     size_t recs_before;  /* bytes of `recs` that belong to the directories above */
 };
 
-enum state { ST_OPEN, ST_FILE, ST_DONE, ST_FAILED };
+enum state { ST_OPEN, ST_FILE, ST_APPENDIX, ST_DONE, ST_FAILED };
 
 struct pbr_pxar_enc {
     const struct pbr_env *env;
@@ -44,6 +46,9 @@ struct pbr_pxar_enc {
     struct pbr_buf dirs;   /* struct open_dir */
     struct pbr_buf recs;   /* struct pbr_pxar_rec; offset: FILENAME position, until the table is built */
     uint64_t file_left;    /* content bytes still to come */
+    bool has_file;
+    bool has_appendix;
+    uint64_t appendix_start, appendix_total;
     uint8_t *copy_buf;
 };
 
@@ -86,9 +91,10 @@ static int need_state(const struct pbr_pxar_enc *enc, enum state state, struct p
         return pbr_fail(diag, PBR_E_STATE, "PXAR-206", enc->pos, "incomplete file: %" PRIu64 " bytes missing",
                         enc->file_left);
     return pbr_fail(diag, PBR_E_STATE, NULL, enc->pos, "encoder %s",
-                    enc->state == ST_FAILED ? "used after a failure"
-                    : enc->state == ST_DONE ? "used after its end"
-                                            : "has no open file");
+                    enc->state == ST_FAILED     ? "used after a failure"
+                    : enc->state == ST_DONE     ? "used after its end"
+                    : enc->state == ST_APPENDIX ? "is behind the appendix"
+                                                : "has no open file");
 }
 
 static struct open_dir *top_dir(struct pbr_pxar_enc *enc)
@@ -350,6 +356,16 @@ int pbr_pxar_enc_new(const struct pbr_env *env, struct pbr_sink *archive, struct
     return PBR_OK;
 }
 
+int pbr_pxar_enc_attach(struct pbr_pxar_enc *enc, struct pbr_sink *payload, struct pbr_diag *diag)
+{
+    int rc = need_state(enc, ST_OPEN, diag);
+    if (rc == PBR_OK && (enc->payload || enc->has_file))
+        rc = pbr_fail(diag, PBR_E_STATE, "SPL-032", enc->pos, "a payload output can be attached once, before the first file");
+    if (rc == PBR_OK)
+        enc->payload = payload;
+    return done(enc, rc);
+}
+
 /* ---- regular files ---- */
 
 /* Reserves the payload position `off` for a record: positions only grow, none is used twice (PXAR-139). */
@@ -393,6 +409,7 @@ int pbr_pxar_enc_file(struct pbr_pxar_enc *enc, struct pbr_span name, const stru
 {
     if (size > INT64_MAX) /* no file is larger; keeps positions from wrapping */
         return done(enc, pbr_fail(diag, PBR_E_LIMIT, NULL, enc->pos, "file of %" PRIu64 " bytes", size));
+    enc->has_file = true;
     int rc = add_head(enc, name, meta, diag);
     if (rc == PBR_OK)
         rc = enc->payload ? file_head_v2(enc, size, diag) : file_head_v1(enc, size, diag);
@@ -477,6 +494,7 @@ int pbr_pxar_enc_file_end(struct pbr_pxar_enc *enc, struct pbr_diag *diag)
 int pbr_pxar_enc_file_ref(struct pbr_pxar_enc *enc, struct pbr_span name, const struct pbr_pxar_meta *meta,
                           uint64_t payload_off, uint64_t size, uint64_t *ret_pos, struct pbr_diag *diag)
 {
+    enc->has_file = true;
     int rc = add_head(enc, name, meta, diag);
     if (rc == PBR_OK && !enc->payload)
         rc = pbr_fail(diag, PBR_E_STATE, "PXAR-204", enc->pos, "a payload reference needs a split archive");
@@ -593,7 +611,8 @@ static int put_goodbye(struct pbr_pxar_enc *enc, const struct open_dir *dir, str
     const uint64_t goodbye_pos = enc->pos;
     struct pbr_pxar_rec *recs = enc->recs.ptr ? (void *)(enc->recs.ptr + dir->recs_before) : NULL;
     const size_t n = (enc->recs.len - dir->recs_before) / sizeof(*recs);
-    const uint64_t content = ((uint64_t)n + 1) * PBR_PXAR_GOODBYE_REC;
+    const bool has_tail = enc->has_appendix; /* the root's: nothing else is left by then */
+    const uint64_t content = ((uint64_t)n + 1 + has_tail) * PBR_PXAR_GOODBYE_REC;
 
     for (size_t i = 0; i < n; i++)
         recs[i].offset = goodbye_pos - recs[i].offset;
@@ -611,7 +630,11 @@ static int put_goodbye(struct pbr_pxar_enc *enc, const struct open_dir *dir, str
     if (rc < 0)
         return rc;
     const struct pbr_pxar_rec tail = { PBR_PXAR_GOODBYE_TAIL, goodbye_pos - dir->entry_pos, content + PBR_PXAR_HDR };
+    const struct pbr_pxar_rec appendix_tail = { PBR_PXAR_APPENDIX_TAIL, goodbye_pos - enc->appendix_start,
+                                                enc->appendix_total };
     rc = put_records(enc, &tail, 1, diag);
+    if (rc == PBR_OK && has_tail)
+        rc = put_records(enc, &appendix_tail, 1, diag); /* [APX-032] */
     enc->recs.len = dir->recs_before;
     return rc;
 }
@@ -633,9 +656,12 @@ int pbr_pxar_enc_dir_leave(struct pbr_pxar_enc *enc, struct pbr_diag *diag)
 
 int pbr_pxar_enc_finish(struct pbr_pxar_enc *enc, struct pbr_diag *diag)
 {
-    int rc = need_state(enc, ST_OPEN, diag);
+    int rc = need_state(enc, enc->has_appendix ? ST_APPENDIX : ST_OPEN, diag);
     if (rc == PBR_OK && dir_nr(enc) != 1)
         rc = pbr_fail(diag, PBR_E_STATE, NULL, enc->pos, "%zu directories are still open", dir_nr(enc) - 1);
+    if (rc == PBR_OK && enc->has_appendix && enc->pos - enc->appendix_start != enc->appendix_total)
+        rc = pbr_fail(diag, PBR_E_STATE, "APX-042", enc->pos, "appendix of %" PRIu64 " bytes, announced were %" PRIu64,
+                      enc->pos - enc->appendix_start, enc->appendix_total);
     if (rc == PBR_OK)
         rc = put_goodbye(enc, top_dir(enc), diag);
     if (rc == PBR_OK && enc->payload)
@@ -655,5 +681,53 @@ int pbr_pxar_enc_payload_advance(struct pbr_pxar_enc *enc, uint64_t n, struct pb
         rc = pbr_fail(diag, PBR_E_LIMIT, "PXAR-205", enc->pos, "payload position leaves the range of file sizes");
     if (rc == PBR_OK)
         enc->payload_pos = next;
+    return done(enc, rc);
+}
+
+/* ---- appendix ---- */
+
+int pbr_pxar_enc_appendix_ref(struct pbr_pxar_enc *enc, struct pbr_span name, uint64_t appendix_off, uint64_t size,
+                              uint64_t *ret_pos, struct pbr_diag *diag)
+{
+    enc->has_file = true;
+    int rc = add_name(enc, name, diag);
+    if (rc == PBR_OK && enc->payload)
+        rc = pbr_fail(diag, PBR_E_STATE, "APX-040", enc->pos, "an appendix reference in a split archive");
+    if (rc == PBR_OK)
+        rc = add_numbers(enc, PBR_PXAR_APPENDIX_REF, (const uint64_t[]){ appendix_off, size }, 2, diag);
+    if (rc == PBR_OK)
+        rc = end_node(enc, name, 0, ret_pos, diag); /* the regular part only [APX-031] */
+    return done(enc, rc);
+}
+
+int pbr_pxar_enc_appendix(struct pbr_pxar_enc *enc, uint64_t total, uint64_t *ret_start, struct pbr_diag *diag)
+{
+    uint64_t end;
+    int rc = need_state(enc, ST_OPEN, diag);
+    if (rc == PBR_OK && (enc->payload || dir_nr(enc) != 1))
+        rc = pbr_fail(diag, PBR_E_STATE, "APX-041", enc->pos, "an appendix stands in the root, behind all entries");
+    if (rc == PBR_OK && (total == 0 || total > INT64_MAX || !pbr_add(enc->pos, total, &end) || end > INT64_MAX))
+        rc = pbr_fail(diag, PBR_E_LIMIT, "APX-016", enc->pos, "appendix of %" PRIu64 " bytes", total);
+    if (rc == PBR_OK)
+        rc = add_numbers(enc, PBR_PXAR_APPENDIX, &total, 1, diag);
+    if (rc == PBR_OK)
+        rc = flush_head(enc, diag);
+    if (rc < 0)
+        return done(enc, rc);
+    enc->has_appendix = true;
+    enc->appendix_start = enc->pos;
+    enc->appendix_total = total;
+    enc->state = ST_APPENDIX;
+    *ret_start = enc->pos;
+    return PBR_OK;
+}
+
+int pbr_pxar_enc_advance(struct pbr_pxar_enc *enc, uint64_t n, struct pbr_diag *diag)
+{
+    int rc = need_state(enc, ST_APPENDIX, diag);
+    if (rc == PBR_OK && n > enc->appendix_total - (enc->pos - enc->appendix_start))
+        rc = pbr_fail(diag, PBR_E_STATE, "APX-042", enc->pos, "%" PRIu64 " bytes more than the appendix has", n);
+    if (rc == PBR_OK)
+        enc->pos += n;
     return done(enc, rc);
 }

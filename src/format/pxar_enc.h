@@ -3,8 +3,11 @@
  * of pxar-format.md says. It keeps the positions and, for the directories that are open, one goodbye record per child
  * (24 bytes); nothing else grows.
  *
+ * Two drafts that were never released come out of the same calls: a payload sink attached to a version 1 archive
+ * [SPL-020 .. SPL-037], and version 1 with an appendix of earlier chunks [APX-025 .. APX-044].
+ *
  * Order of calls: new; root; then per child file | file_ref | symlink | device | special | hardlink | dir_enter ...
- * dir_leave; finish. After any failure only free is allowed.
+ * dir_leave; with an appendix: appendix, advance; finish. After any failure only free is allowed.
  * Thread: not shared. */
 #ifndef PBR_FORMAT_PXAR_ENC_H
 #define PBR_FORMAT_PXAR_ENC_H
@@ -20,6 +23,10 @@ PBR_MUST_USE int pbr_pxar_enc_new(const struct pbr_env *env, struct pbr_sink *ar
                                   const struct pbr_span *prelude, const struct pbr_pxar_meta *root,
                                   struct pbr_pxar_enc **ret, struct pbr_diag *diag);
 void pbr_pxar_enc_free(struct pbr_pxar_enc *enc);
+
+/* Contents of files go to `payload` from here on, without markers and version [SPL-030 .. SPL-033]; writes nothing. STATE
+ * with SPL-032 if there is a payload sink, or a file was written. */
+PBR_MUST_USE int pbr_pxar_enc_attach(struct pbr_pxar_enc *enc, struct pbr_sink *payload, struct pbr_diag *diag);
 
 /* Regular file with new content: everything up to the first content byte. Then exactly `size` bytes through
  * file_write or file_reserve/commit, then file_end. *ret_pos (may be NULL): position of the FILENAME header, for
@@ -56,8 +63,21 @@ PBR_MUST_USE int pbr_pxar_enc_dir_enter(struct pbr_pxar_enc *enc, struct pbr_spa
                                         const struct pbr_pxar_meta *meta, struct pbr_diag *diag);
 PBR_MUST_USE int pbr_pxar_enc_dir_leave(struct pbr_pxar_enc *enc, struct pbr_diag *diag);
 
-/* Root GOODBYE, then the payload tail marker (PXAR-208). */
+/* Root GOODBYE, with APPENDIX_TAIL if there is an appendix [APX-043], then the payload tail marker (PXAR-208). STATE
+ * with APX-042 if the appendix is not complete. */
 PBR_MUST_USE int pbr_pxar_enc_finish(struct pbr_pxar_enc *enc, struct pbr_diag *diag);
+
+/* ---- appendix, version 1 only [APX] ---- */
+
+/* Regular file whose old encoding stands at `appendix_off` of the appendix [APX-040]. */
+PBR_MUST_USE int pbr_pxar_enc_appendix_ref(struct pbr_pxar_enc *enc, struct pbr_span name, uint64_t appendix_off,
+                                           uint64_t size, uint64_t *ret_pos, struct pbr_diag *diag);
+/* After all children of the root; *ret_start: archive position of the first appendix byte [APX-041]. Then `total` bytes
+ * are put behind the encoder's back, and nothing but advance and finish follows. */
+PBR_MUST_USE int pbr_pxar_enc_appendix(struct pbr_pxar_enc *enc, uint64_t total, uint64_t *ret_start,
+                                       struct pbr_diag *diag);
+/* n of these bytes are there [APX-042]. */
+PBR_MUST_USE int pbr_pxar_enc_advance(struct pbr_pxar_enc *enc, uint64_t n, struct pbr_diag *diag);
 
 /* Current positions. payload_pos is 0 for version 1. */
 uint64_t pbr_pxar_enc_pos(const struct pbr_pxar_enc *enc);

@@ -51,6 +51,7 @@ struct pbr_h2_server {
     struct pbr_buf preload;
     uint8_t *in;
     bool settings_patched, peer_closed, out_of_memory;
+    int failed; /* of step */
 };
 
 /* ---- streams ---- */
@@ -567,12 +568,15 @@ static int read_in(struct pbr_h2_server *h, unsigned *next, struct pbr_diag *dia
 int pbr_h2_server_step(struct pbr_h2_server *h, unsigned *ret_next, struct pbr_diag *diag)
 {
     unsigned next = 0;
+    if (h->failed < 0)
+        return pbr_fail_at(diag, (enum pbr_err)h->failed, NULL, "HTTP/2 connection used after a failure");
     int rc = read_in(h, &next, diag);
 
     if (rc == PBR_OK)
         rc = write_out(h, &next, diag);
     else if (rc == PBR_E_PROTO) /* the GOAWAY that says why, as far as it goes */
         (void)write_out(h, &next, NULL);
+    h->failed = rc;
     if (rc < 0)
         return rc;
     const bool flushed = h->out_pos == h->out.len;

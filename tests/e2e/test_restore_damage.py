@@ -1,4 +1,4 @@
-# covers: BLOB-091 BLOB-092 CLI-009 IDX-023 IDX-116 MAN-072 RDR-022 RDR-023 RDR-033 RDR-051 RDR-052 RDR-053 RDR-060 RDR-061
+# covers: BLOB-091 BLOB-092 CLI-009 IDX-023 IDX-116 MAN-072 RDR-006 RDR-022 RDR-023 RDR-033 RDR-051 RDR-052 RDR-053 RDR-060 RDR-061
 # covers: RDR-066
 # SPDX-License-Identifier: MIT
 """Datastores with damage, servers that misbehave while they are read, targets that cannot take the data.

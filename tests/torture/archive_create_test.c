@@ -97,7 +97,8 @@ static int faulty_create(struct tree *t, const struct pbr_create_opts *opts, str
     pbr_buf_clear(&t->archive);
     pbr_buf_clear(&t->payload);
     t->diag = (struct pbr_diag){ 0 };
-    return pbr_create(&t->env, t->fd, t->path, in_payload ? &good : &bad, in_payload ? &bad : &good, opts, NULL,
+    const struct pbr_create_outputs outputs = { in_payload ? &good : &bad, in_payload ? &bad : &good };
+    return pbr_create(&t->env, t->fd, t->path, &outputs, opts, NULL,
                       &t->diag);
 }
 

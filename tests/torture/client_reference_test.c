@@ -113,7 +113,7 @@ static int create(struct run *r, int root, const struct pbr_source *previous, co
     }
     if (rc == PBR_OK) {
         struct pbr_sink payload = pbr_chunk_stream_sink(r->chunks);
-        rc = pbr_create(&r->env, root, "tree", &archive, &payload, &opts, NULL, &diag);
+        rc = pbr_create(&r->env, root, "tree", &(const struct pbr_create_outputs){ &archive, &payload }, &opts, NULL, &diag);
     }
     if (rc == PBR_OK)
         rc = pbr_chunk_stream_finish(r->chunks, &diag);

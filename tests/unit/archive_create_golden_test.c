@@ -153,7 +153,8 @@ static void create_and_check(const struct pbr_env *env, const char *tree, const 
     struct pbr_sink out_sink = pbr_sink_buf(&out), payload_sink = pbr_sink_buf(&payload);
     int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     check(fd >= 0);
-    const int rc = pbr_create(env, fd, tree, &out_sink, split ? &payload_sink : NULL, &opts, &stats, &diag);
+    const struct pbr_create_outputs outputs = { &out_sink, split ? &payload_sink : NULL };
+    const int rc = pbr_create(env, fd, tree, &outputs, &opts, &stats, &diag);
     if (rc < 0)
         print_error("%s: %s\n", tree, diag.text);
     check_int(rc, PBR_OK);

@@ -166,7 +166,7 @@ static void test_a_virtual_file_system_is_no_source(void **state)
     int fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         SKIP("no /proc");
-    check_int(pbr_create(&env, fd, "/proc/self", &sink, NULL, NULL, NULL, &diag), PBR_E_UNSUPPORTED);
+    check_int(pbr_create(&env, fd, "/proc/self", &(const struct pbr_create_outputs){ &sink, NULL }, NULL, NULL, &diag), PBR_E_UNSUPPORTED);
     check_str(diag.rule, "CRT-010");
     check_u64(out.len, 0);
     pbr_close(&fd);

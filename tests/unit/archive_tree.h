@@ -161,7 +161,8 @@ static inline int tree_create(struct tree *t, const struct pbr_create_opts *opts
     t->diag = (struct pbr_diag){ 0 };
     t->stats = (struct pbr_create_stats){ 0 };
     struct pbr_sink archive = pbr_sink_buf(&t->archive), payload = pbr_sink_buf(&t->payload);
-    return pbr_create(&t->env, t->fd, t->path, &archive, split ? &payload : NULL, opts, &t->stats, &t->diag);
+    const struct pbr_create_outputs outputs = { &archive, split ? &payload : NULL };
+    return pbr_create(&t->env, t->fd, t->path, &outputs, opts, &t->stats, &t->diag);
 }
 
 /* Archives it with catalog trace only; must succeed. */

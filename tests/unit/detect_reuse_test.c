@@ -1,70 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: CDM-040 CDM-042 CDM-047 CDM-048 CDM-049 CDM-055 CDM-056 CDM-057 CDM-058 CDM-059 CDM-060 CDM-061 CDM-062 CDM-065 CDM-066 CDM-067 CDM-068 CDM-069 CDM-070 CDM-071 CDM-072 CDM-075 CDM-076 CDM-077 CDM-078 CDM-079 CDM-081 CDM-084 CDM-090 CDM-091 CDM-092 CDM-094 CDM-111 CDM-112 CDM-113 CDM-132 CDM-140 CDM-143 CDM-144 CDM-145 CDM-160 CDM-161 CDM-162 CDM-163 CDM-165 CDM-166 CDM-167 CDM-168 CDM-169 */
 /* The worked scenarios of section 13 of spec/change-detection.md. */
-#include "detect_world.h"
-
-#define NR(a) (sizeof(a) / sizeof((a)[0]))
-#define FILE_(n, s) { .kind = PBR_REUSE_FILE, .name = (n), .size = (s) }
-#define TOUCHED(n, s) { .kind = PBR_REUSE_FILE, .name = (n), .size = (s), .mtime = 1 }
-#define LINKED(n, s, i) { .kind = PBR_REUSE_FILE, .name = (n), .size = (s), .ino = (i) }
-#define DIR_(n) { .kind = PBR_REUSE_DIR, .name = (n) }
-#define END_(n) { .kind = PBR_REUSE_DIR_END, .name = (n) }
-#define OTHER(n) { .kind = PBR_REUSE_OTHER, .name = (n) }
-#define ALL_WAIT 1000
-
-struct want {
-    const char *refs;       /* "name@offset name->link ..." */
-    const char *injections; /* "boundary:bytes:chunks ..." */
-    uint64_t reused_files, reused_size, reencoded_files, reencoded_size, hardlinks, padding, partial;
-};
-
-static void describe(const struct world *w, char *refs, char *injections, size_t cap)
-{
-    size_t at = 0;
-    refs[0] = injections[0] = 0;
-    for (size_t i = 0; i < w->written_nr; i++) {
-        const struct written *x = &w->written[i];
-        at += (size_t)(x->link ? snprintf(refs + at, cap - at, "%s%s->", at ? " " : "", x->item->name)
-                               : snprintf(refs + at, cap - at, "%s%s@%" PRIu64, at ? " " : "", x->item->name, x->off));
-    }
-    at = 0;
-    for (size_t i = 0; i < w->injection_nr; i++)
-        at += (size_t)snprintf(injections + at, cap - at, "%s%" PRIu64 ":%" PRIu64 ":%" PRIu64, at ? " " : "",
-                               w->injections[i].boundary, w->injections[i].bytes, w->injections[i].nr);
-}
-
-static void verify_case(struct world *w, const struct want *want)
-{
-    char refs[2048], injections[2048];
-    describe(w, refs, injections, sizeof(refs));
-    check_str(refs, want->refs);
-    check_str(injections, want->injections);
-    check_u64(w->counts.reused_files, want->reused_files);
-    check_u64(w->counts.reused_size, want->reused_size);
-    check_u64(w->counts.reencoded_files, want->reencoded_files);
-    check_u64(w->counts.reencoded_size, want->reencoded_size);
-    check_u64(w->counts.hardlinks, want->hardlinks);
-    check_u64(pbr_reuse_padding(&w->counts), want->padding);
-    check_u64(w->counts.partial, want->partial);
-}
-
-struct scene {
-    const uint64_t *ends;
-    size_t end_nr;
-    const struct previous_item *previous;
-    size_t previous_nr;
-};
-
-static void play(const struct scene *s, const struct item *items, size_t nr, uint64_t cache_max, const struct want *want)
-{
-    struct world *w = world_new();
-    world_index(w, s->ends, NULL, s->end_nr);
-    w->previous = s->previous;
-    w->previous_nr = s->previous_nr;
-    check_int(world_run(w, items, nr, cache_max), PBR_OK);
-    verify_case(w, want);
-    world_free_all(w);
-}
+#include "detect_scene.h"
 
 /* ---- tree T ---- */
 

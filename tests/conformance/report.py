@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Terminal table, matrix.md, junit.xml and report.html, all made from a run's results."""
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from conformance import report_html
+from conformance.results import VERDICTS, Run
+from conformance.rules import text_of
+
+XML_BAD = {c: "?" for c in (*range(9), 11, 12, *range(14, 32))}
+
+
+def repeat_command(result: dict[str, Any]) -> str:
+    prog = os.environ.get("CONFORM_PROG", "pbsref conform")
+    return f"{prog} run {result['case']} --adapter {shlex.quote(result['adapter'])} -v"
+
+
+def failure_text(result: dict[str, Any]) -> str:
+    """A failure as the terminal shows it."""
+    lines = [f"FAIL {result['case']} ({result['adapter']}, {result['level']})"]
+    lines += [f"  {title}: {result[name]}" for title, name in (("expected", "expected"), ("actual  ", "actual"))]
+    lines += [f"  {rule}: {text_of(rule)[:300]}" for rule in result["rules"]]
+    return "\n".join([*lines, f"  repeat:   {repeat_command(result)}", ""])
+
+
+def table(run: Run) -> str:
+    """Counts per adapter."""
+    width = max([len("adapter"), *(len(a["adapter"]) for a in run.adapters)])
+    lines = [f"{'adapter':<{width}}" + "".join(f"{v:>13}" for v in VERDICTS)]
+    for adapter in run.adapters:
+        tally = run.tally(adapter["adapter"])
+        lines.append(f"{adapter['adapter']:<{width}}" + "".join(f"{tally[v]:>13}" for v in VERDICTS))
+    lines.append(f"{len(run.failing())} failures count{' (strict)' if run.strict else ''}; {run.about.get('seconds', 0)} s")
+    return "\n".join(lines)
+
+
+def cell(run: Run, adapter: str, area: str) -> str:
+    """`passed/judged` of an area, with what else there was in words."""
+    tally = run.tally(adapter, area)
+    judged = tally["pass"] + tally["fail"]
+    parts = [f"{tally['pass']}/{judged}"] if judged else []
+    parts += [f"{tally[v]} {v}" for v in ("info", "skip", "error") if tally[v]]
+    return ", ".join(parts) or "–"
+
+
+def matrix(run: Run) -> str:
+    """matrix.md: implementation by area. Only what was really run."""
+    ran = [a for a in run.adapters if not a["absent"]]
+    areas = run.areas()
+    lines = [f"Run of {run.about.get('started', '?')}: {run.about.get('cases', '?')} cases, as {run.about.get('user', '?')}. "
+             "Passed of judged; – = unsupported.", "",
+             "| implementation | " + " | ".join(areas) + " |", "|---|" + "---|" * len(areas)]
+    lines += [f"| {a['adapter']}: {a['version']} | " + " | ".join(cell(run, a["adapter"], area) for area in areas) + " |" for a in ran]
+    for adapter in ran:
+        failing = [f"`{r['case']}`" + ("" if r in run.failing() else " (does not count)") for r in run.of(adapter["adapter"])
+                   if r["verdict"] == "fail"]
+        if failing:
+            lines += ["", f"{adapter['adapter']} fails: " + ", ".join(failing)]
+    lines += [line for a in run.adapters if a["absent"] for line in ("", f"{a['adapter']} was not run: {a['absent']}")]
+    return "\n".join(lines) + "\n"
+
+
+def junit(run: Run) -> bytes:
+    top = ElementTree.Element("testsuites")
+    for adapter in run.adapters:
+        results, tally = run.of(adapter["adapter"]), run.tally(adapter["adapter"])
+        suite = ElementTree.SubElement(top, "testsuite", name=adapter["adapter"], tests=str(len(results)), errors=str(tally["error"]),
+                                       failures=str(sum(r["adapter"] == adapter["adapter"] for r in run.failing())),
+                                       skipped=str(sum(_skipped(run, r) for r in results)), timestamp=run.about.get("started", "")[:19],
+                                       time=str(round(sum(r["seconds"] for r in results), 3)))
+        for result in results:
+            _junit_case(suite, run, result)
+    return bytes(ElementTree.tostring(top, encoding="utf-8", xml_declaration=True))
+
+
+def _skipped(run: Run, result: dict[str, Any]) -> bool:
+    return result["verdict"] in ("unsupported", "skip") or result["verdict"] == "fail" and result not in run.failing()
+
+
+def _junit_case(suite: ElementTree.Element, run: Run, result: dict[str, Any]) -> None:
+    area, _, name = result["case"].partition("/")
+    case = ElementTree.SubElement(suite, "testcase", classname=f"{result['adapter']}.{area}", name=name, time=str(result["seconds"]))
+    text = f"expected: {result['expected']}\nactual: {result['actual']}".translate(XML_BAD)
+    if _skipped(run, result):
+        why = result["reason"] or (text if result["verdict"] == "fail" else result["verdict"])
+        ElementTree.SubElement(case, "skipped", message=why.translate(XML_BAD))
+    elif result["verdict"] in ("fail", "error"):
+        kind = "failure" if result["verdict"] == "fail" else "error"
+        body = ElementTree.SubElement(case, kind, message=(" ".join(result["rules"]) + ": " + result["actual"][:200]).translate(XML_BAD))
+        body.text = text + f"\n{result['reason']}\n{repeat_command(result)}\n".translate(XML_BAD)
+
+
+def write(run: Run, folder: Path) -> None:
+    """All files of a report."""
+    run.save(folder / "results.jsonl")
+    (folder / "matrix.md").write_text("# Conformance\n\n" + matrix(run), encoding="utf-8")
+    (folder / "junit.xml").write_bytes(junit(run))
+    (folder / "report.html").write_text(report_html.page(run, repeat_command), encoding="utf-8", errors="replace")
