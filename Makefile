@@ -70,9 +70,14 @@ BENCH_BIN := $(BENCH_SRC:%.c=$(DIR)/%)
 FUZZ_SRC := $(filter-out fuzz/driver.c,$(sort $(wildcard fuzz/*.c)))
 FUZZ_LIB := $(DIR)/fuzz/libfuzz.a
 FUZZ_LIB_OBJ := $(patsubst %.c,$(DIR)/%.o,$(sort $(wildcard fuzz/support/*.c)))
+# What the parsers make of the targets' inputs, for the comparison with the oracle
+FUZZ_VIEW := $(DIR)/fuzz-view
+FUZZ_VIEW_OBJ := $(patsubst %.c,$(DIR)/%.o,$(sort $(wildcard fuzz/view/*.c)))
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(DIR)/%)
 FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,fuzz/driver.c)
 T        ?= 60
+# What `pbsref conform` needs: installed below share/pbsref
+SUITE    := spec testdata tests/conformance tests/adapters tests/oracle
 ENGINE   ?= afl
 FUZZ_VARIANT := $(if $(filter libfuzzer,$(ENGINE)),fuzz,afl)
 # Generations of the model test in C, chains of ten backups of the one with the program
@@ -121,7 +126,11 @@ $(DIR)/bench/%: bench/%.c $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< -o $@ $(ALL_LDFLAGS) $(LIB) $(PKG_LIBS)
 
-$(DIR)/fuzz/support/%.o: CPPFLAGS += -Ifuzz
+$(FUZZ_LIB_OBJ) $(FUZZ_VIEW_OBJ): CPPFLAGS += -Ifuzz
+
+$(FUZZ_VIEW): $(FUZZ_VIEW_OBJ) $(FUZZ_LIB) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(FUZZ_VIEW_OBJ) $(FUZZ_LIB) $(LIB) $(PKG_LIBS)
 
 $(FUZZ_LIB): $(FUZZ_LIB_OBJ)
 	$(call say,AR,$@)
@@ -132,15 +141,15 @@ $(DIR)/fuzz/%: fuzz/%.c fuzz/driver.c $(wildcard fuzz/*.h fuzz/support/*.h) $(FU
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -Ifuzz $< $(FUZZ_MAIN) -o $@ $(ALL_LDFLAGS) $(FUZZ_LIB) $(LIB) $(PKG_LIBS)
 
--include $(LIB_OBJ:.o=.d) $(FUZZ_LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d)
+-include $(LIB_OBJ:.o=.d) $(FUZZ_LIB_OBJ:.o=.d) $(FUZZ_VIEW_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(TEST_BIN:=.d) $(BENCH_BIN:=.d)
 
 # ---- checks ----
 
 unit: $(TEST_BIN) ## unit and property tests in C (VARIANT= chooses the build)
 	$(Q)ci/run-tests $(TEST_BIN)
 
-check: all unit fuzz-replay lint-fast spec-trace provenance ## everything that needs no server, under two minutes
-	$(Q)$(PYTHON) -m pytest -q -rs -n $(JOBS) tests/oracle tests/spec
+check: all unit fuzz-replay $(FUZZ_VIEW) lint-fast spec-trace provenance ## everything that needs no server, under two minutes
+	$(Q)PBSREF=$(abspath $(PROG)) FUZZ_VIEW=$(abspath $(FUZZ_VIEW)) $(PYTHON) -m pytest -q -rs -n $(JOBS) tests/oracle tests/spec tests/conformance
 
 check-e2e: all ## end-to-end tests (pytest): program against server, golden data, oracle
 	$(Q)PBSREF=$(abspath $(PROG)) $(PYTHON) -m pytest -q -rs -n $(JOBS) tests/e2e
@@ -149,6 +158,12 @@ check-model: $(DIR)/tests/prop/detect_model_test all ## change detection against
 	$(Q)PBR_MODEL_ROUNDS=$(ROUNDS) $(if $(SEED),PBR_SEED=$(SEED)) $<
 	$(Q)PBSREF=$(abspath $(PROG)) PBR_MODEL_CHAINS=$(CHAINS) $(if $(SEED),PBR_SEED=$(SEED)) \
 	    $(PYTHON) -m pytest -q -n $(JOBS) tests/e2e/test_reuse_model.py
+
+conform: all ## the conformance suite against pbsref and the oracle, report in build/conform (ADAPTERS= names others, CASES= selects)
+	$(Q)$(PROG) conform run $(CASES) $(foreach a,$(or $(ADAPTERS),pbsref oracle),--adapter $(a)) --report $(BUILD)/conform
+
+matrix: ## puts the matrix of the last conformance run into README.md (RESULTS= another one's results.jsonl)
+	$(Q)$(PYTHON) ci/readme-matrix.py $(or $(RESULTS),$(BUILD)/conform/results.jsonl)
 
 check-asan: ## C tests and end-to-end tests with AddressSanitizer and UBSan
 	$(Q)$(MAKE) VARIANT=asan unit check-e2e
@@ -180,7 +195,7 @@ fuzz-min: ## takes what fuzzing found into fuzz/corpus and leaves what adds cove
 	$(Q)$(PYTHON) fuzz/run.py --build $(BUILD) --minimise $(or $(TARGET),$(FUZZ_SRC:fuzz/%.c=%))
 
 spec-trace: ## which rule of spec/ is covered by which code and test (build/spec-trace.md, .html)
-	$(Q)$(PYTHON) ci/spec-trace.py --open --out $(BUILD)/spec-trace.md --html $(BUILD)/spec-trace.html
+	$(Q)$(PYTHON) ci/spec-trace.py --open APX,SPL,SYS --out $(BUILD)/spec-trace.md --html $(BUILD)/spec-trace.html
 
 provenance: ## every fixture has its line in PROVENANCE.json
 	$(Q)$(PYTHON) ci/provenance.py --check
@@ -201,7 +216,7 @@ format: ## clang-format on all C files
 cover: ## line coverage of the C tests (build/cover)
 	$(Q)$(MAKE) VARIANT=cover unit && gcov -n $(LIB_OBJ) >/dev/null 2>&1; true
 
-install: all $(DIR)/libpbsref.so.0 $(DIR)/pbsref.1 $(DIR)/pbsref.bash ## install program, libraries, headers, pbsref.pc, man page, completion (DESTDIR= PREFIX=)
+install: all $(DIR)/libpbsref.so.0 $(DIR)/pbsref.1 $(DIR)/pbsref.bash ## install program, libraries, headers, pbsref.pc, man page, completion, conformance suite (DESTDIR= PREFIX=)
 	install -D -m 755 $(PROG) $(DESTDIR)$(PREFIX)/bin/pbsref
 	install -D -m 644 $(LIB) $(DESTDIR)$(PREFIX)/lib/libpbsref.a
 	install -D -m 755 $(DIR)/libpbsref.so.0 $(DESTDIR)$(PREFIX)/lib/libpbsref.so.0
@@ -212,6 +227,8 @@ install: all $(DIR)/libpbsref.so.0 $(DIR)/pbsref.1 $(DIR)/pbsref.bash ## install
 	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' src/cli/pbsref.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/pbsref.pc
 	install -D -m 644 $(DIR)/pbsref.1 $(DESTDIR)$(PREFIX)/share/man/man1/pbsref.1
 	install -D -m 644 $(DIR)/pbsref.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pbsref
+	install -d $(DESTDIR)$(PREFIX)/share/pbsref
+	tar -c --exclude=__pycache__ --exclude='test_*.py' --owner=0 --group=0 $(SUITE) | tar -x --no-same-owner -C $(DESTDIR)$(PREFIX)/share/pbsref
 
 clean: ## remove build/
 	rm -rf $(BUILD)
@@ -219,5 +236,5 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: all unit check check-e2e check-model check-asan check-tsan check-valgrind fuzz fuzz-all fuzz-min fuzz-replay spec-trace provenance lint-fast lint bench \
+.PHONY: all unit check check-e2e check-model check-asan check-tsan check-valgrind fuzz fuzz-all fuzz-min fuzz-replay spec-trace provenance lint-fast lint bench conform matrix \
         format cover install clean help

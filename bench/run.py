@@ -6,7 +6,8 @@
 
 Two kinds: the C programs in BUILD/bench, which print JSON lines themselves, and the program `pbsref` as a whole on a
 generated tree (seeded; small files and a few large ones). The latter are measured in turn with their floors, `cat` of
-all files and `tar` to /dev/null, round by round. A figure that cannot be measured says why and is no failure; a command
+all files, `tar` to /dev/null, and for backups in metadata mode, which read next to nothing and are counted in files, a walk
+that stats every entry (`find -printf`), round by round. A figure that cannot be measured says why and is no failure; a command
 that fails is one (exit status 1).
 
 Every figure: name, value, unit, n (rounds), bytes, floor (same unit, same run), ratio (value / floor), peak_memory of
@@ -93,6 +94,7 @@ class Case:
     name: str
     argv: Callable[[int], list[str]]  # round -> command; prepares what the command needs
     floor: str
+    unit: str = "MB/s"                # or files/s
     usages: list[Usage] = field(default_factory=list)
     problem: str = ""
     failed: bool = False
@@ -103,6 +105,7 @@ class Bench:
         self.program, self.work, self.tree = str(program), work, work / "tree"
         self.tree.mkdir()
         self.bytes = make_tree(self.tree, files, 1)
+        self.files = sorted(p for p in self.tree.rglob("*") if p.is_file())
 
     def fresh(self, name: str) -> Path:
         path = self.work / name
@@ -119,6 +122,9 @@ class Bench:
 
     def cat(self, _round: int) -> list[str]:
         return ["sh", "-c", "find tree -type f -print0 | xargs -0 cat >/dev/null"]
+
+    def walk(self, _round: int) -> list[str]:
+        return ["sh", "-c", "find tree -printf '%m %U %G %s %T@\\n' >/dev/null"]
 
     def tar(self, _round: int) -> list[str]:  # through a pipe: tar skips the reading if it sees /dev/null
         return ["sh", "-c", "tar -cf - tree | cat >/dev/null"]
@@ -140,32 +146,51 @@ class Bench:
     def extract(self, _round: int) -> list[str]:
         return [self.program, "pxar", "extract", str(self.need(self.work / "a.pxar")), str(self.fresh("out"))]
 
-    def backup(self, mode: str, store: str) -> list[str]:
+    def backup(self, mode: str, store: str = "store", group: str = "bench") -> list[str]:
         return [self.program, "backup", f"root.pxar:{self.tree}", "--repository", f"dir:{self.work / store}",
-                "--backup-id", "bench", "--change-detection-mode", mode]
+                "--backup-id", group, "--change-detection-mode", mode]
 
     def backup_first(self, _round: int) -> list[str]:
         store = self.fresh("store")
         run_process([self.program, "store", "init", str(store)], self.work)  # 65,536 folders: not what is measured
-        return self.backup("data", "store")
+        return self.backup("data")
 
-    def backup_again(self, mode: str) -> Callable[[int], list[str]]:
-        def command(_round: int) -> list[str]:
-            self.newest("store")
-            self.next_second()
-            return self.backup(mode, "store")
-        return command
+    def backup_again(self, _round: int) -> list[str]:
+        self.newest("bench")
+        self.next_second()
+        return self.backup("data")
+
+    def metadata_reference(self, group: str) -> None:
+        """A snapshot in data mode, a second before the one that is measured."""
+        store = self.work / "store-metadata"
+        if not store.exists():
+            run_process([self.program, "store", "init", "--lazy", str(store)], self.work)
+        self.next_second()
+        run_process(self.backup("data", store.name, group), self.work)
+
+    def metadata_unchanged(self, _round: int) -> list[str]:
+        self.metadata_reference("unchanged")
+        self.next_second()
+        return self.backup("metadata", "store-metadata", "unchanged")
+
+    def metadata_touched(self, number: int) -> list[str]:
+        """Every hundredth file has another time, and is read."""
+        self.metadata_reference("touched")
+        for path in self.files[number % 100::100]:
+            os.utime(path)
+        self.next_second()
+        return self.backup("metadata", "store-metadata", "touched")
 
     def restore(self, _round: int) -> list[str]:
-        return [self.program, "restore", self.newest("store"), "root.pxar", str(self.fresh("out")),
+        return [self.program, "restore", self.newest("bench"), "root.pxar", str(self.fresh("out")),
                 "--repository", f"dir:{self.work / 'store'}"]
 
-    def newest(self, store: str) -> str:
-        group = self.work / store / "host" / "bench"
+    def newest(self, name: str) -> str:
+        group = self.work / "store" / "host" / name
         times = sorted(p.name for p in group.iterdir() if p.is_dir()) if group.is_dir() else []
         if not times:
             raise Unavailable("no snapshot was made")
-        return f"host/bench/{times[-1]}"
+        return f"host/{name}/{times[-1]}"
 
     @staticmethod
     def next_second() -> None:
@@ -181,8 +206,10 @@ class Bench:
             Case("pxar.create.split", self.create_split, "tree.tar"),
             Case("pxar.extract", self.extract, "tree.untar"),
             Case("backup.first", self.backup_first, "tree.cat"),
-            Case("backup.unchanged.data", self.backup_again("data"), "tree.cat"),
-            Case("backup.unchanged.metadata", self.backup_again("metadata"), "tree.cat"),
+            Case("backup.unchanged.data", self.backup_again, "tree.cat"),
+            Case("tree.walk", self.walk, "tree.walk", "files/s"),
+            Case("backup-metadata-unchanged", self.metadata_unchanged, "tree.walk", "files/s"),
+            Case("backup-metadata-1pct", self.metadata_touched, "tree.walk", "files/s"),
             Case("restore", self.restore, "tree.untar"),
         ]
 
@@ -205,7 +232,8 @@ def measure(bench: Bench, cases: list[Case], rounds: int) -> None:
 
 
 def rate(bench: Bench, case: Case) -> float:
-    return bench.bytes / statistics.median(u.seconds for u in case.usages) / 1e6
+    amount = bench.bytes / 1e6 if case.unit == "MB/s" else len(bench.files)
+    return amount / statistics.median(u.seconds for u in case.usages)
 
 
 def program_figures(bench: Bench, cases: list[Case]) -> Iterator[dict]:
@@ -216,7 +244,7 @@ def program_figures(bench: Bench, cases: list[Case]) -> Iterator[dict]:
             continue
         seconds = [u.seconds for u in case.usages]
         value, floor = rate(bench, case), rate(bench, by_name[case.floor])
-        yield {"name": case.name, "value": round(value, 1), "unit": "MB/s", "n": len(seconds),
+        yield {"name": case.name, "value": round(value, 1), "unit": case.unit, "n": len(seconds),
                "spread": round((max(seconds) - min(seconds)) / statistics.median(seconds), 2), "bytes": bench.bytes,
                "floor": round(floor, 1), "floor_name": case.floor, "ratio": round(value / floor, 4),
                "peak_memory": max(u.peak for u in case.usages)}
@@ -230,8 +258,8 @@ def run_program(options: argparse.Namespace) -> Iterator[dict]:
         needed = {c.floor for c in wanted} | {c.name for c in wanted}
         if needed & {"pxar.extract"}:
             needed.add("pxar.create")
-        if any(n.startswith(("backup", "restore")) for n in needed):
-            needed.add("backup.first")
+        if any(n.startswith(("backup.", "restore")) for n in needed):
+            needed |= {"backup.first", "tree.cat"}
         cases = [c for c in bench.cases() if c.name in needed]
         measure(bench, cases, options.rounds)
         yield from program_figures(bench, cases)
@@ -269,7 +297,7 @@ def surroundings() -> dict[str, str]:
 def table_line(figure: dict) -> str:
     if "problem" in figure:
         return f"{figure['name']:<28} {figure['problem']}"
-    return (f"{figure['name']:<28} {figure['value']:>10.1f} {figure['unit']:<5} {figure['floor']:>9.1f} "
+    return (f"{figure['name']:<28} {figure['value']:>10.1f} {figure['unit']:<7} {figure['floor']:>9.1f} "
             f"{figure['ratio']:>7.3f} {figure['spread']:>7.2f} {figure['n']:>3} {figure['peak_memory'] / 2**20:>8.1f}")
 
 
@@ -286,7 +314,7 @@ def main() -> int:
         parser.error("--rounds must be positive, --files not negative")
 
     around, lines, failed = surroundings(), [], False
-    print(f"{'name':<28} {'value':>10} {'unit':<5} {'floor':>9} {'ratio':>7} {'spread':>7} {'n':>3} {'peak MiB':>8}")
+    print(f"{'name':<28} {'value':>10} {'unit':<7} {'floor':>9} {'ratio':>7} {'spread':>7} {'n':>3} {'peak MiB':>8}")
     for source in (run_c_programs, run_program):
         for figure in source(options):
             print(table_line(figure), flush=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 LEVELS = ("must", "should", "may", "info")
 SHEET_ROW = re.compile(r"^\|\s*`([a-z-]+\.md)`\s*\|\s*([A-Z]{2,5})\s*\|", re.M)
 LEVEL_ROW = re.compile(r"^\|\s*(should|may|info)\s*\|(.*)\|\s*$", re.M)
-EXCUSE_ROW = re.compile(r"^\|\s*([A-Z]{2,5}-\d{3}[^|]*?)\s*\|\s*(.*?)\s*\|\s*$", re.M)
+EXCUSE_ROW = re.compile(r"^\|\s*([^|]+?)\s*\|\s*([A-Z]{2,5}-\d{3}[^|]*?)\s*\|\s*$", re.M)
 
 
 @dataclass
@@ -80,6 +80,7 @@ class Spec:
                     break
                 text.append(line.strip())
         plain = re.sub(r"\*\*|`", "", " ".join(text)).replace(" | ", " · ")
+        plain = re.sub(r"(?<![\w*/.])\*(\w[^*]*)\*(?!\w)", r"\1", plain)  # emphasis
         return re.sub(r"\s+", " ", plain).strip(" |:—·-")
 
     def levels(self, prefix: str, path: str) -> None:
@@ -102,7 +103,7 @@ class Spec:
         path = os.path.join(self.folder, "untested.md")
         if not os.path.exists(path):
             return
-        for idents, reason in EXCUSE_ROW.findall(read(path)):
+        for reason, idents in EXCUSE_ROW.findall(read(path)):
             for ident in self.idents(idents, path):
                 if ident in self.excused:
                     self.problems.append(f"{path}: {ident} stands there twice")

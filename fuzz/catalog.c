@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Catalogs, as they come.
+/* Catalogs, also in the extended format of a draft, as they come.
  *
  * Reaches: pbr_pcat_open, _walk_*, _lookup, the number codings (catalog.c, catalog_read.c), pbr_pcat_writer_*
  * (catalog_write.c).
@@ -16,20 +16,44 @@ static void hash_entry(uint64_t *h, const struct pbr_pcat_walk *w, const struct 
     fuzz_hash_span(h, pbr_pcat_walk_path(w));
     fuzz_hash_span(h, e->name);
     fuzz_hash_u64(h, (uint64_t)e->type);
-    fuzz_hash_u64(h, e->type == PBR_PCAT_FILE ? e->size : 0);
-    fuzz_hash_u64(h, e->type == PBR_PCAT_FILE ? (uint64_t)e->mtime_s : 0);
+    const bool sized = e->type == PBR_PCAT_FILE || e->type == PBR_PCAT_REF;
+    fuzz_hash_u64(h, sized ? e->size : 0);
+    fuzz_hash_u64(h, sized ? (uint64_t)e->mtime_s : 0);
+    fuzz_hash_u64(h, sized ? (uint64_t)e->ctime_s : 0);
+    fuzz_hash_u64(h, sized || e->type == PBR_PCAT_ARCHIVE ? e->pos : 0);
 }
 
-static bool copy_entry(struct pbr_pcat_writer *out, size_t *open, const struct pbr_pcat_walk *w,
-                       const struct pbr_pcat_entry *e)
+/* Writes what is walked into another catalog. */
+struct copy {
+    struct pbr_pcat_writer *writer; /* NULL: it could not be written */
+    size_t open;
+    bool in_archive; /* the directory of the root that is open is one */
+    uint64_t appendix;
+};
+
+static bool leave_dirs(struct copy *c, size_t depth)
 {
-    for (; *open > pbr_pcat_walk_depth(w); --*open)
-        if (pbr_pcat_writer_end_dir(out, NULL) < 0)
-            return false;
-    if (e->type != PBR_PCAT_DIR)
-        return pbr_pcat_writer_add(out, e, NULL) == PBR_OK;
-    ++*open;
-    return pbr_pcat_writer_start_dir(out, e->name, NULL) == PBR_OK;
+    int rc = PBR_OK;
+    for (; c->open > depth && rc == PBR_OK; c->open--) {
+        const bool archive = c->open == 1 && c->in_archive;
+        rc = archive ? pbr_pcat_writer_end_archive(c->writer, c->appendix, NULL) : pbr_pcat_writer_end_dir(c->writer, NULL);
+        c->in_archive = c->in_archive && !archive;
+    }
+    return rc == PBR_OK;
+}
+
+static bool copy_entry(struct copy *c, const struct pbr_pcat_walk *w, const struct pbr_pcat_entry *e)
+{
+    if (!leave_dirs(c, pbr_pcat_walk_depth(w)))
+        return false;
+    if (!pbr_pcat_is_dir(e))
+        return pbr_pcat_writer_add(c->writer, e, NULL) == PBR_OK;
+    c->open++;
+    if (e->type == PBR_PCAT_ARCHIVE) {
+        c->in_archive = true;
+        c->appendix = e->pos;
+    }
+    return pbr_pcat_writer_start_dir(c->writer, e->name, NULL) == PBR_OK;
 }
 
 static void check_lookup(const struct pbr_pcat *cat, const struct pbr_pcat_walk *w)
@@ -44,32 +68,50 @@ static void check_lookup(const struct pbr_pcat *cat, const struct pbr_pcat_walk 
     MUST(rc == (int)diag.code);
 }
 
+static int new_writer(const struct pbr_pcat *cat, struct pbr_sink *out, struct pbr_pcat_writer **ret)
+{
+    return pbr_pcat_is_extended(cat) ? pbr_pcat_writer_new_extended(&fuzz_env, out, ret, NULL)
+                                     : pbr_pcat_writer_new(&fuzz_env, out, ret, NULL);
+}
+
+/* A directory in memory gives what looking up gives: an entry of that name, if there is one. */
+static void check_dir(const struct pbr_pcat *cat, const struct pbr_pcat_entry *e)
+{
+    struct pbr_pcat_dir *dir = NULL;
+    if (!pbr_pcat_is_dir(e) || pbr_pcat_dir_load(cat, e->table, &dir, NULL) < 0)
+        return;
+    const struct pbr_pcat_entry *found = pbr_pcat_dir_find(dir, e->name);
+    MUST(!found || pbr_span_eq(found->name, e->name));
+    pbr_pcat_dir_free(dir);
+}
+
 /* PBR_OK and the hash of everything below the root; *ret_copied: `out` (may be NULL) holds the same catalog. */
 static int walk(struct pbr_span in, struct pbr_sink *out, uint64_t *ret_hash, bool *ret_copied)
 {
     struct pbr_source src = pbr_source_mem(&in);
     struct pbr_pcat *cat = NULL;
     struct pbr_pcat_walk *w = NULL;
-    struct pbr_pcat_writer *writer = NULL;
+    struct copy copy = { 0 };
     struct pbr_diag diag = { 0 };
-    size_t open = 0, nr = 0;
+    size_t nr = 0;
     *ret_hash = 0;
-    *ret_copied = out && pbr_pcat_writer_new(&fuzz_env, out, &writer, NULL) == PBR_OK;
     int rc = pbr_pcat_open(&fuzz_env, &src, &cat, &diag);
+    *ret_copied = rc == PBR_OK && out && new_writer(cat, out, &copy.writer) == PBR_OK;
     if (rc == PBR_OK)
         rc = pbr_pcat_walk_new(cat, pbr_pcat_root(cat), &w, &diag);
     for (struct pbr_pcat_entry e; rc == PBR_OK && (rc = pbr_pcat_walk_next(w, &e, &diag)) > 0; rc = PBR_OK) {
         MUST(++nr <= in.len);
         hash_entry(ret_hash, w, &e);
-        if (nr <= LOOKUPS)
+        if (nr <= LOOKUPS) {
             check_lookup(cat, w);
-        *ret_copied = *ret_copied && copy_entry(writer, &open, w, &e);
+            check_dir(cat, &e);
+        }
+        *ret_copied = *ret_copied && copy_entry(&copy, w, &e);
     }
     MUST(rc == (int)diag.code && (rc == PBR_OK || rc == PBR_E_TRUNCATED || rc == PBR_E_LIMIT || diag.rule));
-    for (; *ret_copied && open > 0; open--)
-        *ret_copied = pbr_pcat_writer_end_dir(writer, NULL) == PBR_OK;
-    *ret_copied = *ret_copied && rc == PBR_OK && pbr_pcat_writer_finish(writer, NULL) == PBR_OK;
-    pbr_pcat_writer_free(writer);
+    *ret_copied = *ret_copied && rc == PBR_OK && leave_dirs(&copy, 0) &&
+                  pbr_pcat_writer_finish(copy.writer, NULL) == PBR_OK;
+    pbr_pcat_writer_free(copy.writer);
     pbr_pcat_walk_free(w);
     pbr_pcat_free(cat);
     return rc;

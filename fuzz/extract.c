@@ -3,7 +3,8 @@
  * overwrite_files, _symlinks, _hardlinks; 4 strict; 5 something lies in the target already; 6 an operation of the target
  * fails, which one says byte 6; 7 few open directories. Byte 7 reserved.
  *
- * Reaches: pbr_extract and everything of extract_*.c, pbr_meta_apply (meta_apply.c, meta_acl.c), the reader (read.c).
+ * Reaches: pbr_extract and everything of extract_*.c, pbr_meta_apply (meta_apply.c, meta_acl.c), the reader (read.c,
+ * read_appendix.c).
  * Asserts: names and paths that reach the file system are single components and clean paths, what lies outside is not
  * changed, what was there stays unless it may be overwritten, no node stays open and no more than the budget says
  * (support/memfs.c); the result and the notes agree; if all is well, the target holds what the archive says. */
@@ -90,6 +91,7 @@ static void check_entry(struct pbr_reader *r, const struct memfs *fs, const stru
     MUST(i);
     switch (e->kind) {
     case PBR_KIND_DIR: return;
+    case PBR_KIND_APPENDIX_REF: MUST(pbr_reader_want(r, NULL) == PBR_OK); return;
     case PBR_KIND_FILE: check_content(r, i, e->size); break;
     case PBR_KIND_SYMLINK: MUST(i->link_target && pbr_span_eq_str(e->target, i->link_target)); break;
     case PBR_KIND_HARDLINK: MUST(i->links > 1 && (i->mode & PBR_MODE_TYPE) != PBR_MODE_DIR); return;
@@ -112,7 +114,7 @@ static void check_after(const struct fuzz_pair *pair, const struct memfs *fs)
             break;
         if (ev.ev != PBR_PXAR_EV_ENTRY)
             continue;
-        names += ev.entry.name.len > 0;
+        names += ev.entry.name.len > 0 && !pbr_reader_in_appendix(r.reader);
         check_entry(r.reader, fs, &ev.entry);
     }
     MUST(names == memfs_name_nr(fs));

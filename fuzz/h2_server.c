@@ -4,6 +4,7 @@
  * no preface is put before the client's bytes, bit 1: small windows; byte 3 reserved; then the client's bytes.
  *
  * Reaches: pbr_h2_server_* and the stream calls (h2_server.c), nghttp2 below them.
+ * Not compared: nghttp2 counts the reads, not the frames, when it refuses more than eight CONTINUATION frames (1.52).
  * Asserts: per stream begin, data*, end at most once, closed exactly once and last, nothing but closed after an answer or a
  * reset; heads and bodies do not depend on how the input is split; method and path are texts without control characters, at
  * most 200 streams are open; memory bodies and sources are released once; a failure is final. */
@@ -34,6 +35,7 @@ struct world {
     struct stream streams[STREAMS_MAX];
     size_t nr, open_nr, sources;
     int closed;
+    bool too_many; /* CONTINUATION frames, says nghttp2 */
 };
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -190,6 +192,7 @@ static uint64_t run(struct world *w, enum fuzz_split how, uint8_t limit, bool sm
     const struct pbr_pipe pipe = { .ctx = w, .fd = -1, .read = wire_read, .write = wire_write, .close = wire_close };
     const struct pbr_h2_server_ops ops = { .begin = on_begin, .data = on_data, .end = on_end, .closed = on_closed, .ctx = w };
     const struct pbr_h2_server_opts opts = { .window = small ? 70000 : 0 };
+    struct pbr_diag diag = { 0 };
     uint64_t hash = 1;
     unsigned next = 0;
     int rc = PBR_OK;
@@ -200,7 +203,7 @@ static uint64_t run(struct world *w, enum fuzz_split how, uint8_t limit, bool sm
     w->closed = 0;
     MUST(pbr_h2_server_new(&fuzz_env, &pipe, &ops, &opts, &w->h2, NULL) == PBR_OK);
     for (int i = 0; i < STEPS_MAX && rc == PBR_OK && !(next & PBR_H2_CLOSED); i++) {
-        rc = pbr_h2_server_step(w->h2, &next, NULL);
+        rc = pbr_h2_server_step(w->h2, &next, &diag);
         if (w->when == LATER && rc == PBR_OK)
             answer_late(w);
     }
@@ -217,6 +220,7 @@ static uint64_t run(struct world *w, enum fuzz_split how, uint8_t limit, bool sm
             fuzz_hash_u64(&hash, w->streams[i].ended);
         }
     }
+    w->too_many |= strstr(diag.text, "CONTINUATION") != NULL;
     *ret_rc = rc;
     return hash;
 }
@@ -239,7 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     for (enum fuzz_split how = FUZZ_BYTES; how < FUZZ_SPLITS; how++) {
         const uint64_t split = run(w, how, 0, data[2] & 2, &rc[1]);
         if (w->when == AT_END || w->when == LATER) /* others end streams and connections in the middle of a piece */
-            MUST(split == whole && rc[0] == rc[1]);
+            MUST(w->too_many || (split == whole && rc[0] == rc[1]));
     }
     (void)run(w, FUZZ_RANDOM, data[0], data[2] & 2, &rc[0]);
     pbr_buf_release(&in);

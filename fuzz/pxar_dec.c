@@ -1,53 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Archives, `.pxar` or `.mpxar`, as they come.
+/* Archives, `.pxar` or `.mpxar`, and those of the two drafts, as they come.
  *
  * Reaches: pbr_pxar_dec_step and everything below it (pxar_dec.c, pxar_dec_item.c), the encoder (pxar_enc.c, goodbye.c).
  * Asserts: the events do not depend on how the input is split; positions never go backwards; what the decoder accepts and
  * the encoder takes is decoded and encoded again to the same bytes. */
 #include "fuzz.h"
 
-#include "format/pxar_dec.h"
 #include "format/pxar_enc.h"
+#include "support/archive.h"
 
 enum { OUT_MAX = 64 << 20 };
-
-static void hash_ids(uint64_t *h, const struct pbr_pxar_acl_id *ids, size_t nr)
-{
-    fuzz_hash_u64(h, nr);
-    for (size_t i = 0; i < nr; i++) {
-        fuzz_hash_u64(h, ids[i].id);
-        fuzz_hash_u64(h, ids[i].perm);
-    }
-}
-
-static void hash_meta(uint64_t *h, const struct pbr_pxar_meta *m)
-{
-    const uint64_t plain[] = { m->mode, m->flags, m->uid, m->gid, (uint64_t)m->mtime_s, m->mtime_ns,
-                               m->has_acl_group_obj, m->has_acl_default, m->has_fcaps, m->has_projid };
-    fuzz_hash(h, plain, sizeof(plain));
-    for (size_t i = 0; i < m->xattr_nr; i++) {
-        fuzz_hash_span(h, m->xattrs[i].name);
-        fuzz_hash_span(h, m->xattrs[i].value);
-    }
-    hash_ids(h, m->acl_users, m->acl_user_nr);
-    hash_ids(h, m->acl_groups, m->acl_group_nr);
-    hash_ids(h, m->acl_default_users, m->acl_default_user_nr);
-    hash_ids(h, m->acl_default_groups, m->acl_default_group_nr);
-    fuzz_hash_u64(h, m->has_acl_group_obj ? m->acl_group_obj : 0);
-    if (m->has_acl_default) {
-        fuzz_hash_u64(h, m->acl_default.user_obj);
-        fuzz_hash_u64(h, m->acl_default.group_obj);
-        fuzz_hash_u64(h, m->acl_default.other);
-        fuzz_hash_u64(h, m->acl_default.mask);
-    }
-    fuzz_hash_span(h, m->fcaps);
-    fuzz_hash_u64(h, m->has_projid ? m->projid : 0);
-}
 
 static void hash_event(uint64_t *h, const struct pbr_pxar_event *ev)
 {
     const struct pbr_pxar_entry *e = &ev->entry;
-    if (ev->ev == PBR_PXAR_EV_DATA) { /* pieces differ, the bytes do not */
+    if (ev->ev == PBR_PXAR_EV_DATA || ev->ev == PBR_PXAR_EV_APPENDIX_DATA) { /* pieces differ, the bytes do not */
         fuzz_hash(h, ev->data.ptr, ev->data.len);
         return;
     }
@@ -63,11 +30,10 @@ static void hash_event(uint64_t *h, const struct pbr_pxar_event *ev)
         const uint64_t plain[] = { ev->depth, e->kind, e->size, e->has_ref, e->has_ref ? e->ref_off : 0, e->link_off,
                                    e->major, e->minor, e->name_pos, e->entry_pos, e->end_pos };
         fuzz_hash(h, plain, sizeof(plain));
-        fuzz_hash_span(h, e->name);
-        fuzz_hash_span(h, e->target);
-        hash_meta(h, &e->meta);
+        fuzz_hash_entry(h, e);
     } else {
         fuzz_hash_u64(h, ev->size);
+        fuzz_hash_u64(h, ev->ev == PBR_PXAR_EV_APPENDIX ? ev->total : 0);
         fuzz_hash_u64(h, ev->ev == PBR_PXAR_EV_VERSION ? ev->version : ev->htype);
         fuzz_hash_span(h, ev->data);
     }
@@ -134,6 +100,11 @@ static int put_entry(struct coder *c, const struct pbr_pxar_entry *e)
     if (!c->enc)
         return pbr_pxar_enc_new(&fuzz_env, &c->archive_sink, c->split ? &c->payload_sink : NULL,
                                 c->has_prelude ? &prelude : NULL, &e->meta, &c->enc, NULL);
+    if (e->has_ref && !c->split) { /* the draft without version and markers: told by its first reference */
+        c->split = true;
+        if (pbr_pxar_enc_attach(c->enc, &c->payload_sink, NULL) < 0)
+            return PBR_E_STATE; /* contents inside were before */
+    }
     switch (e->kind) {
     case PBR_KIND_DIR: return pbr_pxar_enc_dir_enter(c->enc, e->name, &e->meta, NULL);
     case PBR_KIND_FILE:
@@ -144,13 +115,24 @@ static int put_entry(struct coder *c, const struct pbr_pxar_entry *e)
     case PBR_KIND_FIFO:
     case PBR_KIND_SOCKET: return pbr_pxar_enc_special(c->enc, e->name, &e->meta, NULL);
     case PBR_KIND_HARDLINK: return pbr_pxar_enc_hardlink(c->enc, e->name, e->target, e->name_pos - e->link_off, NULL);
+    case PBR_KIND_APPENDIX_REF: return pbr_pxar_enc_appendix_ref(c->enc, e->name, e->appendix_off, e->size, NULL, NULL);
     }
     return PBR_E_ARG;
 }
 
+/* Bytes of the appendix go into the archive behind the encoder's back. */
+static int put_appendix_data(struct coder *c, struct pbr_span in)
+{
+    const int rc = pbr_buf_append(&c->archive, in);
+    return rc < 0 ? rc : pbr_pxar_enc_advance(c->enc, in.len, NULL);
+}
+
 static int put_event(struct coder *c, const struct pbr_pxar_event *ev)
 {
+    uint64_t start;
     switch (ev->ev) {
+    case PBR_PXAR_EV_APPENDIX: return pbr_pxar_enc_appendix(c->enc, ev->total, &start, NULL);
+    case PBR_PXAR_EV_APPENDIX_DATA: return put_appendix_data(c, ev->data);
     case PBR_PXAR_EV_VERSION: c->split = true; return PBR_OK;
     case PBR_PXAR_EV_PRELUDE: c->has_prelude = true; return pbr_buf_append(&c->prelude, ev->data);
     case PBR_PXAR_EV_ENTRY: return put_entry(c, &ev->entry);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Archive and payload stream read in sequence, as pairs or alone. Input: see support/archive.h; options bit 0: contents
- * are left unread; the other bits and bytes 6, 7 reserved.
+ * are left unread, bit 1: references into an appendix are not asked for; the other bits and bytes 6, 7 reserved.
  *
- * Reaches: pbr_reader_* (read.c), pbr_verify (verify.c, verify_entry.c), pbr_list and _dump through the same reader.
+ * Reaches: pbr_reader_* (read.c, read_appendix.c), pbr_verify (verify.c, verify_entry.c), pbr_list and _dump through the same reader.
  * Asserts: events, paths, contents, positions and the result do not depend on how the streams are split; every file hands
  * out exactly its size; paths and depth fit; references never go back; what the reader refuses the checker refuses; an
  * archive without findings is read to its end. */
 #include "archive/verify.h"
 #include "support/archive.h"
 
-enum { OPT_UNREAD = 1 };
+enum { OPT_UNREAD = 1, OPT_UNWANTED = 2 };
 
 struct result {
     int rc;
@@ -45,7 +45,7 @@ static void check_path(struct pbr_reader *r, const struct pbr_pxar_event *ev)
     for (size_t i = 0; i < path.len; i++)
         slashes += path.ptr[i] == '/';
     MUST(path.len && path.ptr[0] == '/' && strlen(pbr_reader_path_str(r)) == path.len);
-    MUST(path.len == 1 ? ev->depth == 0 : ev->depth == slashes);
+    MUST(path.len == 1 ? ev->depth == 0 : ev->depth == slashes || pbr_reader_in_appendix(r));
     if (ev->ev == PBR_PXAR_EV_ENTRY && ev->depth > 0) {
         const struct pbr_span name = ev->entry.name;
         MUST(!pbr_pxar_name_check(name) && path.len > name.len);
@@ -54,12 +54,14 @@ static void check_path(struct pbr_reader *r, const struct pbr_pxar_event *ev)
 }
 
 /* `unordered`: nothing is read there, so nothing is said about the order of references. */
-static int take_entry(struct pbr_reader *r, const struct pbr_pxar_event *ev, bool unread, bool unordered,
+static int take_entry(struct pbr_reader *r, const struct pbr_pxar_event *ev, bool unread, bool wanted, bool unordered,
                       uint64_t *last_ref, struct result *res, struct pbr_diag *diag)
 {
     struct pbr_diag own = { 0 };
     const struct pbr_pxar_entry e = ev->entry;
     fuzz_hash_entry(&res->hash, &e);
+    if (e.kind == PBR_KIND_APPENDIX_REF && wanted)
+        return pbr_reader_want(r, diag);
     if (e.kind != PBR_KIND_FILE)
         return PBR_OK;
     MUST(!e.has_ref || unordered || e.ref_off >= *last_ref);
@@ -93,8 +95,8 @@ static struct result read_all(const struct fuzz_pair *pair, size_t step, const s
         if (ev.ev == PBR_PXAR_EV_ENTRY || ev.ev == PBR_PXAR_EV_DIR_END)
             check_path(r.reader, &ev);
         if (ev.ev == PBR_PXAR_EV_ENTRY)
-            res.rc = take_entry(r.reader, &ev, opts->meta_only || (pair->options & OPT_UNREAD), !pair->split, &last_ref,
-                                &res, &diag);
+            res.rc = take_entry(r.reader, &ev, opts->meta_only || (pair->options & OPT_UNREAD),
+                                !(pair->options & OPT_UNWANTED), !pair->split, &last_ref, &res, &diag);
         res.done = ev.ev == PBR_PXAR_EV_END;
     }
     MUST(res.rc == (int)diag.code);
@@ -122,10 +124,10 @@ static void check_verify(const struct fuzz_pair *pair, const struct result *read
         return;
     }
     MUST(res.errors == 0 ? read->rc == PBR_OK : true);
-    MUST(read->rc == PBR_OK || res.errors > 0);
+    MUST(read->rc == PBR_OK || res.errors > 0 || res.appendix_refs > 0); /* read in another order there */
     MUST(res.errors > 0 || (res.archive_size == pair->archive.len && read->archive_pos == pair->archive.len));
     MUST(res.dirs + res.files + res.hardlinks <= res.entries && res.refs <= res.files);
-    MUST(res.padding_bytes <= pair->payload.len);
+    MUST(res.padding_bytes <= pair->payload.len + res.appendix_bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

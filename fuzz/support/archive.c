@@ -71,7 +71,8 @@ void fuzz_hash_entry(uint64_t *h, const struct pbr_pxar_entry *e)
     fuzz_hash_u64(h, e->kind);
     fuzz_hash_span(h, e->name);
     fuzz_hash_meta(h, &e->meta);
-    fuzz_hash_u64(h, e->kind == PBR_KIND_FILE ? e->size : 0);
+    fuzz_hash_u64(h, e->kind == PBR_KIND_FILE || e->kind == PBR_KIND_APPENDIX_REF ? e->size : 0);
+    fuzz_hash_u64(h, e->kind == PBR_KIND_APPENDIX_REF ? e->appendix_off : 0);
     fuzz_hash_span(h, e->target);
     fuzz_hash_u64(h, e->kind == PBR_KIND_DEVICE ? e->major : 0);
     fuzz_hash_u64(h, e->kind == PBR_KIND_DEVICE ? e->minor : 0);

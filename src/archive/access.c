@@ -15,6 +15,7 @@ enum {
     TABLE_MAX = 1 << 30,            /* bytes of one goodbye table: 44 million children */
     READ_MIN = 512,                 /* first read of an entry: most need one */
     READ_MAX = 64 << 10,
+    READ_BIT = 8,                   /* a divisor of all items' fixed parts */
 };
 
 struct pbr_access {
@@ -165,9 +166,14 @@ static int decode_range(struct pbr_access *a, struct pbr_pxar_dec *dec, uint64_t
     if (!buf)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "out of memory");
     int rc = 0;
-    for (size_t want = READ_MIN; rc == 0 && pos < end; want = READ_MAX) {
-        const size_t n = end - pos < want ? (size_t)(end - pos) : want;
-        rc = pbr_source_read_at(a->archive, pos, buf, n, diag);
+    for (size_t want = READ_MIN; rc == 0 && pos < end; want = want == READ_BIT ? READ_BIT : READ_MAX) {
+        size_t n = end - pos < want ? (size_t)(end - pos) : want;
+        struct pbr_diag ahead = { 0 }; /* what cannot be read may lie behind the entry: from here on bit by bit */
+        rc = pbr_source_read_at(a->archive, pos, buf, n, n > READ_BIT ? &ahead : diag);
+        if (rc < 0 && n > READ_BIT) {
+            want = n = READ_BIT;
+            rc = pbr_source_read_at(a->archive, pos, buf, n, diag);
+        }
         if (rc == PBR_OK)
             rc = feed(dec, pbr_span(buf, n), ret, diag);
         pos += n;
@@ -192,6 +198,7 @@ static int load_entry(struct pbr_access *a, uint64_t pos, uint64_t end, struct p
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "out of memory");
     e->env = a->env;
     e->end = end;
+    e->at = pos;
     int rc = pbr_pxar_dec_new(a->env, &opts, &e->dec);
     if (rc < 0)
         rc = pbr_fail_at(diag, PBR_E_NOMEM, NULL, "out of memory");
@@ -226,6 +233,7 @@ static int resolve(struct pbr_access *a, struct pbr_access_entry **entry, struct
         return rc;
     }
     e->end = (*entry)->end;
+    e->at = (*entry)->at;
     pbr_access_entry_free(*entry);
     *entry = e;
     return PBR_OK;

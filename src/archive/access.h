@@ -21,6 +21,7 @@ struct pbr_access_entry {
     struct pbr_pxar_entry entry;
     uint64_t end;      /* archive position one past the entry's range by its goodbye record [PXAR-266]; for a directory
                           the position pbr_access_opendir needs [PXAR-272] */
+    uint64_t at;       /* archive position of its FILENAME in the directory; of a file in the appendix `entry` has another */
     bool is_root;
     const struct pbr_env *env;
     struct pbr_pxar_dec *dec; /* holds the memory behind `entry` */

@@ -25,13 +25,20 @@ static const struct pbr_span NO_TARGET = { NULL, 0 };
 
 /* ---- opening and metadata ---- */
 
+/* Never waits for a fifo that took the file's place since the listing. Without O_NONBLOCK once more where another process
+ * has a lease on the file: it is asked to give it back. */
+static int open_now(int dirfd, const char *name, int flags)
+{
+    const int fd = pbr_open_noatime(dirfd, name, flags | O_NONBLOCK);
+    return fd < 0 && errno == EWOULDBLOCK ? pbr_open_noatime(dirfd, name, flags) : fd;
+}
+
 /* CRT-180 .. CRT-182 for regular files and directories. */
 static int open_entry(struct pbr_create *cr, const char *name, int extra_flags, int *ret, struct pbr_diag *diag)
 {
     const struct pbr_span path = pbr_walk_path(&cr->walk);
     struct pbr_quoted q;
-    const int fd =
-        pbr_open_noatime(pbr_walk_top(&cr->walk)->fd, name, O_RDONLY | O_NOFOLLOW | O_NOCTTY | extra_flags);
+    const int fd = open_now(pbr_walk_top(&cr->walk)->fd, name, O_RDONLY | O_NOFOLLOW | O_NOCTTY | extra_flags);
     if (fd >= 0) {
         *ret = fd;
         return PBR_OK;

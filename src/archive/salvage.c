@@ -118,14 +118,14 @@ static int visit(struct salvage *s, const struct pbr_access_entry *e, struct pbr
 {
     const bool is_dir = e->entry.kind == PBR_KIND_DIR;
     struct level *l = top(s);
-    if (e->entry.name_pos < l->floor) {
+    if (e->at < l->floor) {
         struct pbr_diag cause = { 0 };
-        const int rc = pbr_fail(&cause, PBR_E_FORMAT, "PXAR-159", e->entry.name_pos, "entries overlap");
+        const int rc = pbr_fail(&cause, PBR_E_FORMAT, "PXAR-159", e->at, "entries overlap");
         return lost(s, rc, false, &cause, diag);
     }
-    l->floor = is_dir ? e->end : e->entry.end_pos;
+    l->floor = is_dir ? e->end : e->at + 1;
     int rc = append_name(s, e->entry.name, diag);
-    if (rc == PBR_OK && e->entry.name_pos >= s->opts->from)
+    if (rc == PBR_OK && (e->at >= s->opts->from || e->entry.name_pos >= s->opts->from))
         rc = s->opts->entry(s->opts->ctx, &e->entry, pbr_buf_span(&s->path), diag);
     if (rc == PBR_OK && is_dir && e->end > s->opts->from)
         rc = enter(s, e, diag);

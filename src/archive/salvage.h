@@ -14,7 +14,7 @@
 
 struct pbr_salvage_opts {
     uint64_t from; /* archive position: entries before it are known already, directories around it are entered */
-    /* An entry behind `from`; spans are valid during the call. A failure ends the walk. */
+    /* An entry behind `from`, also a file of an appendix behind it; spans are valid during the call. A failure ends the walk. */
     int (*entry)(void *ctx, const struct pbr_pxar_entry *e, struct pbr_span path, struct pbr_diag *diag);
     /* A child of `dir` that cannot be read, or with `whole` the goodbye table of `dir`, and so all of its entries that were
      * not read before. */

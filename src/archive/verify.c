@@ -272,8 +272,6 @@ static void begin_goodbye(struct verify *v, const struct pbr_pxar_event *ev)
     v->goodbye_end = ev->pos + ev->size;
     pbr_buf_clear(&v->recs);
     v->recs_wanted = recs == (uint64_t)children + tails;
-    if (!v->recs_wanted)
-        report(v, false, "PXAR-150", ev->pos, false, "goodbye table has not one record per child and a tail");
 }
 
 /* The root's table with an appendix: its tail counts the record behind it, which the decoder has checked [APX-033]. */
@@ -308,6 +306,8 @@ static int end_goodbye(struct verify *v, struct pbr_diag *diag)
     const bool after_marker = is_root && v->root_pos > 0 && (v->version == 0 || v->has_appendix); /* [APX-035] */
     if (v->recs_wanted && is_root && v->has_appendix)
         drop_appendix_tail(v);
+    if (!v->recs_wanted) /* told only here, where the path is the directory's */
+        report(v, false, "PXAR-150", v->goodbye_pos, false, "goodbye table has not one record per child and a tail");
     if (v->recs_wanted) {
         rc = pbr_goodbye_check((const void *)v->recs.ptr, children, n, v->goodbye_pos,
                                after_marker ? v->root_pos : dir.entry_pos, &cause);
@@ -337,6 +337,12 @@ static int add_child(struct verify *v, const struct pbr_pxar_entry *e, struct pb
 
 /* ---- events ---- */
 
+static int tell_entry(struct verify *v, const struct pbr_pxar_entry *e, bool in_appendix, struct pbr_diag *diag)
+{
+    const struct pbr_verify_opts *o = v->opts;
+    return o->entry ? o->entry(o->ctx, e, pbr_reader_path(v->reader), in_appendix, diag) : PBR_OK;
+}
+
 static int check_entry(struct verify *v, const struct pbr_pxar_event *ev, struct pbr_diag *diag)
 {
     const struct pbr_pxar_entry *e = &ev->entry;
@@ -353,7 +359,7 @@ static int check_entry(struct verify *v, const struct pbr_pxar_event *ev, struct
         return rc;
     if (in_appendix) {
         rc = check_appendix_file(v, e, diag);
-        return rc == PBR_OK && v->opts->entry ? v->opts->entry(v->opts->ctx, e, pbr_reader_path(v->reader), diag) : rc;
+        return rc == PBR_OK ? tell_entry(v, e, true, diag) : rc;
     }
     rc = e->kind == PBR_KIND_DIR ? enter_dir(v, e, is_root, diag) : add_child(v, e, diag);
     if (rc == PBR_OK && e->kind == PBR_KIND_FILE)
@@ -362,9 +368,7 @@ static int check_entry(struct verify *v, const struct pbr_pxar_event *ev, struct
         rc = check_hardlink(v, e, diag);
     if (rc == PBR_OK && e->kind == PBR_KIND_APPENDIX_REF)
         rc = check_appendix_ref(v, e, diag);
-    if (rc == PBR_OK && v->opts->entry)
-        rc = v->opts->entry(v->opts->ctx, e, pbr_reader_path(v->reader), diag);
-    return rc;
+    return rc == PBR_OK ? tell_entry(v, e, false, diag) : rc;
 }
 
 static int check_event(struct verify *v, const struct pbr_pxar_event *ev, struct pbr_diag *diag)
@@ -455,6 +459,8 @@ static int check_payload_end(struct verify *v, struct pbr_stream *payload, struc
     const bool draft = v->version == 0; /* no start marker [SPL-025] */
     const uint64_t used = v->ref_end > PBR_PXAR_HDR || draft ? v->ref_end : PBR_PXAR_HDR;
     v->res.payload_size = size;
+    if (v->version == 1 && v->res.refs == 0) /* no version at all: the draft [SPL-026]; references: told there */
+        report(v, false, "PXAR-008", 0, true, "payload stream beside an archive that is not version 2");
     pbr_pxar_hdr_emit(want, PBR_PXAR_PAYLOAD_TAIL, 0);
     if (size < used)
         report(v, false, "PXAR-274", size, true, "payload stream ends inside a referenced file");

@@ -34,8 +34,10 @@ struct pbr_verify_opts {
     /* Called for every finding, on the caller's thread; spans and texts valid during the call. NULL: only counted. */
     void (*report)(void *ctx, const struct pbr_verify_finding *f);
     /* Called for every entry once it was checked (files: once their contents were read, if they are); its spans are valid
-     * during the call. A failure ends the verification. NULL: not called. */
-    int (*entry)(void *ctx, const struct pbr_pxar_entry *e, struct pbr_span path, struct pbr_diag *diag);
+     * during the call. Files of an appendix come twice: as reference, and where their old encoding stands [APX-029]. A
+     * failure ends the verification. NULL: not called. */
+    int (*entry)(void *ctx, const struct pbr_pxar_entry *e, struct pbr_span path, bool in_appendix,
+                 struct pbr_diag *diag);
     bool refs_elsewhere; /* order and range of payload references are checked by `entry` */
     void *ctx;
 };

@@ -51,6 +51,24 @@ static int match_path(const char *path, int argc, char **argv, int *exact)
     return n;
 }
 
+const char *pbr_command_group(const char *word)
+{
+    static char group[32]; /* first word of the commands' paths */
+    bool found = false;
+    for (const struct pbr_command *c = pbr_commands; c->path && word[0]; c++) {
+        const size_t len = strcspn(c->path, " ");
+        const bool same = found && strlen(group) == len && strncmp(group, c->path, len) == 0;
+        if (!c->path[len] || len >= sizeof(group) || strncmp(c->path, word, strlen(word)) != 0 || same)
+            continue;
+        if (found)
+            return NULL;
+        found = true;
+        memcpy(group, c->path, len);
+        group[len] = 0;
+    }
+    return found ? group : NULL;
+}
+
 static const struct pbr_command *by_path(const char *path)
 {
     for (const struct pbr_command *c = pbr_commands; c->path; c++)

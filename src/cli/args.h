@@ -5,6 +5,8 @@
 #ifndef PBR_CLI_ARGS_H
 #define PBR_CLI_ARGS_H
 
+#include <stdio.h>
+
 #include "base/env.h"
 
 enum pbr_opt_type {
@@ -55,6 +57,9 @@ extern const struct pbr_command pbr_commands[];
 PBR_MUST_USE int pbr_command_find(int argc, char **argv, const struct pbr_command **ret, int *ret_used,
                                   struct pbr_diag *diag);
 
+/* The group of commands that `word` names, such as "pxar", or shortens; NULL if there is none or more than one. */
+const char *pbr_command_group(const char *word);
+
 /* Parses what follows the command's name. *ret is freed by pbr_args_free. ARG with the texts of CLI-002 .. CLI-005. */
 PBR_MUST_USE int pbr_args_parse(const struct pbr_env *env, const struct pbr_command *command, int argc, char **argv,
                                 struct pbr_args **ret, struct pbr_diag *diag);
@@ -71,6 +76,8 @@ size_t pbr_args_list(const struct pbr_args *args, const char *name, const char *
 
 /* Help of one command, or of all with `command` NULL, to stdout. */
 void pbr_help_print(const struct pbr_command *command, bool verbose);
+/* The commands of a group, one a line. */
+void pbr_help_group(FILE *out, const char *group);
 /* roff for man(1) and bash completion, to stdout. */
 void pbr_help_man(void);
 void pbr_help_bash(void);

@@ -117,7 +117,7 @@ int pbr_chunk_script(struct pbr_cli *cli, const char *data_path, const char *scr
     struct pbr_buf data, script;
     struct pbr_cut cut;
     struct pbr_view view;
-    int rc = pbr_cut_init(&cut, avg, PBR_FIND_BEST, diag);
+    int rc = pbr_cut_init(&cut, avg, PBR_FIND_AUTO, diag);
     if (rc == PBR_OK)
         rc = pbr_load_file(&cli->env, AT_FDCWD, data_path, DATA_MAX, &data, diag);
     if (rc < 0)

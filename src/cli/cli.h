@@ -27,6 +27,8 @@ struct pbr_cli {
 
 /* Exit status for a result [design: 0 done, 1 failed, 2 usage, 3 malformed, 4 peer, 5 in part]. */
 int pbr_exit_code(int rc);
+/* The result of archiving a source: what cannot be archived is a failure, not malformed input (CRT-010, CRT-030, CRT-183). */
+int pbr_source_result(int rc);
 /* "Error: ..." on stderr. */
 void pbr_print_error(const struct pbr_cli *cli, const struct pbr_diag *diag);
 void pbr_cli_log(void *ctx, enum pbr_log_level level, const char *line);

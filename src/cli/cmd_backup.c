@@ -25,6 +25,9 @@ const struct pbr_opt pbr_opts_backup[] = {
     { .name = "format-profile", .type = PBR_OPT_CHOICE, .value = "PROFILE",
       .help = "how archives are written: released (default), or one of two drafts that released software cannot read",
       .choices = (const char *const[]){ "released", "draft-split", "draft-appendix", NULL }, .own = true },
+    { .name = "appendix-threshold", .type = PBR_OPT_NUMBER, .value = "BYTES",
+      .help = "draft-appendix: unchanged files are re-used from this many bytes in a row on (default 2097152)", .max = 1 << 30,
+      .own = true },
     { .name = "payload-suffix", .type = PBR_OPT_CHOICE, .value = "SUFFIX",
       .help = "draft-split: ending of payload archives, pld (default) or data",
       .choices = (const char *const[]){ "pld", "data", NULL }, .own = true },
@@ -162,7 +165,7 @@ static int run_backup(struct pbr_cli *cli, const struct pbr_args *args, struct p
         rc = pbr_cli_connect(cli, args, &client, diag);
     if (rc < 0)
         return rc;
-    rc = pbr_backup(&cli->env, client, specs, n, opts, &result, diag);
+    rc = pbr_source_result(pbr_backup(&cli->env, client, specs, n, opts, &result, diag));
     pbr_progress_clear();
     pbr_cli_disconnect(cli, client);
     if (rc == PBR_OK && pbr_output_format(args) != PBR_FORMAT_TEXT)
@@ -180,6 +183,7 @@ static int take_profile(const struct pbr_args *args, struct pbr_backup_opts *o, 
         return pbr_fail_at(diag, PBR_E_ARG, NULL, "unknown format profile '%s'", profile);
     if (suffix && o->profile != PBR_PROFILE_DRAFT_SPLIT)
         return pbr_fail_at(diag, PBR_E_ARG, "SPL-014", "--payload-suffix needs --format-profile draft-split");
+    o->appendix_threshold = pbr_args_number(args, "appendix-threshold", PBR_APPENDIX_THRESHOLD);
     o->data_suffix = suffix && strcmp(suffix, "data") == 0;
     return pbr_detection_parse(o->profile, pbr_args_text(args, "change-detection-mode"), &o->detection, diag);
 }

@@ -44,6 +44,12 @@ static int print_line(struct pbr_cli *cli, char type, const char *prefix, struct
 
 /* ---- with a catalog ---- */
 
+/* The draft's entries show as what they are to a user [APX-082]. */
+static char catalog_letter(const struct pbr_pcat_entry *e)
+{
+    return e->type == PBR_PCAT_REF ? 'f' : e->type == PBR_PCAT_ARCHIVE ? 'd' : (char)e->type;
+}
+
 static int dump_catalog(struct pbr_cli *cli, const struct pbr_source *src, struct pbr_diag *diag)
 {
     struct pbr_pcat *cat;
@@ -54,7 +60,7 @@ static int dump_catalog(struct pbr_cli *cli, const struct pbr_source *src, struc
         return rc;
     rc = pbr_pcat_walk_new(cat, pbr_pcat_root(cat), &walk, diag);
     while (rc >= 0 && (rc = pbr_pcat_walk_next(walk, &e, diag)) > 0)
-        rc = print_line(cli, (char)e.type, "", pbr_pcat_walk_path(walk), e.size, e.mtime_s, diag);
+        rc = print_line(cli, catalog_letter(&e), "", pbr_pcat_walk_path(walk), e.size, e.mtime_s, diag);
     pbr_pcat_walk_free(walk);
     pbr_pcat_free(cat);
     return rc;

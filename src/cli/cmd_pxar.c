@@ -21,6 +21,9 @@ enum { IO_BUFFER = 1 << 20 };
 
 const struct pbr_opt pbr_opts_pxar_create[] = {
     { .name = "payload-output", .type = PBR_OPT_TEXT, .value = "FILE", .help = "make a split archive: contents go to FILE" },
+    { .name = "format-profile", .type = PBR_OPT_CHOICE, .value = "PROFILE",
+      .help = "released (default), or one of two drafts that released software cannot read; draft-split needs --payload-output",
+      .choices = (const char *const[]){ "released", "draft-split", "draft-appendix", NULL }, .own = true },
     { .name = "exclude", .type = PBR_OPT_LIST, .value = "PATTERN", .help = "leave out what matches; may be repeated" },
     { .name = "all-file-systems", .type = PBR_OPT_BOOL, .help = "descend into all mount points" },
     { .name = "entries-max", .type = PBR_OPT_NUMBER, .value = "N", .help = "directory entries held in memory (default 1048576)" },
@@ -113,6 +116,7 @@ static int create(struct pbr_cli *cli, const struct pbr_args *args, int root, st
                   struct output *payload, struct pbr_diag *diag)
 {
     const char *const *patterns;
+    const char *profile = pbr_args_text(args, "format-profile");
     struct pbr_create_stats stats;
     const size_t n = pbr_args_list(args, "exclude", &patterns);
     struct pbr_span *excludes = pbr_alloc(&cli->env, n + 1, sizeof(*excludes));
@@ -120,12 +124,14 @@ static int create(struct pbr_cli *cli, const struct pbr_args *args, int root, st
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for patterns");
     for (size_t i = 0; i < n; i++)
         excludes[i] = pbr_span_str(patterns[i]);
-    const struct pbr_create_opts opts = { .without = flags_off(args),
+    struct pbr_create_opts opts = { .without = flags_off(args),
                                           .excludes = excludes,
                                           .exclude_nr = n,
                                           .all_file_systems = pbr_args_bool(args, "all-file-systems"),
                                           .has_entries_max = pbr_args_has(args, "entries-max"),
                                           .entries_max = pbr_args_number(args, "entries-max", 0) };
+    if (profile && !pbr_profile_parse(pbr_span_str(profile), &opts.profile))
+        opts.profile = PBR_PROFILE_RELEASED; /* other words do not get here */
     const struct pbr_create_outputs outputs = { &archive->sink, payload->path ? &payload->sink : NULL };
     const int rc = pbr_create(&cli->env, root, pbr_args_text(args, "source"), &outputs, &opts, &stats, diag);
     pbr_free(&cli->env, excludes);
@@ -144,7 +150,7 @@ int pbr_cmd_pxar_create(struct pbr_cli *cli, const struct pbr_args *args, struct
     if (rc == PBR_OK && payload_path)
         rc = open_output(cli, payload_path, &payload, diag);
     if (rc == PBR_OK)
-        rc = create(cli, args, root, &archive, &payload, diag);
+        rc = pbr_source_result(create(cli, args, root, &archive, &payload, diag));
     rc = close_output(&payload, rc, diag);
     rc = close_output(&archive, rc, diag);
     pbr_close(&root);

@@ -94,13 +94,22 @@ void pbr_help_print(const struct pbr_command *command, bool verbose)
     print_wrapped(intro, 0, 0);
     (void)printf("\nUsage: pbsref <command> [arguments] [options]\n\nCommands:\n");
     for (const struct pbr_command *c = pbr_commands; c->path; c++)
-        (void)printf("  %-18s %s\n", c->path, c->summary);
+        (void)printf("  %-22s %s\n", c->path, c->summary);
     (void)printf("\n'pbsref help <command>' or '<command> --help' shows its options. Repository: --repository or PBS_REPOSITORY,\n"
                  "e.g. root@pam@backup.example:8007:store1, or dir:PATH for a datastore directory of this machine.\n");
     for (const struct pbr_command *c = pbr_commands; verbose && c->path; c++) {
         (void)printf("\n----\n");
         print_command(c);
     }
+}
+
+void pbr_help_group(FILE *out, const char *group)
+{
+    const size_t len = strlen(group);
+    (void)fprintf(out, "Commands of '%s':\n", group);
+    for (const struct pbr_command *c = pbr_commands; c->path; c++)
+        if (strncmp(c->path, group, len) == 0 && c->path[len] == ' ')
+            (void)fprintf(out, "  %-22s %s\n", c->path, c->summary);
 }
 
 /* ---- man page ---- */

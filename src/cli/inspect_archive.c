@@ -26,7 +26,7 @@ static const char *kind_of(const struct pbr_pxar_entry *e)
     case PBR_KIND_DIR: return "dir";
     case PBR_KIND_FILE: return "file";
     case PBR_KIND_SYMLINK: return "symlink";
-    case PBR_KIND_DEVICE: return (e->meta.mode & PBR_MODE_FMT) == PBR_MODE_BLOCK ? "blockdev" : "chardev";
+    case PBR_KIND_DEVICE: return (e->meta.mode & ~(uint64_t)PBR_MODE_PERM) == PBR_MODE_BLOCK ? "blockdev" : "chardev";
     case PBR_KIND_FIFO: return "fifo";
     case PBR_KIND_SOCKET: return "socket";
     case PBR_KIND_HARDLINK: return "hardlink";
@@ -325,7 +325,7 @@ static int show_found(struct pbr_inspect *in, struct pbr_access *a, const char *
     struct pbr_access_entry *e;
     struct pbr_diag own = { 0 };
     uint8_t digest[PBR_DIGEST_LEN];
-    int rc = pbr_access_lookup(a, pbr_span_str(path), &e, &own);
+    int rc = path[0] ? pbr_access_lookup(a, pbr_span_str(path), &e, &own) : pbr_access_root(a, &e, &own);
     if (rc == PBR_E_NOENT || rc == PBR_E_ARG)
         return pbr_view_item(&in->view, json_null(), diag);
     if (rc < 0) {

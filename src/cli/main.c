@@ -43,6 +43,24 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
+/* No command, but perhaps a group of them: what there is, on standard error, or on standard output if it was asked for. */
+static int help_on_group(int argc, char **argv, int rc, struct pbr_diag *diag)
+{
+    const char *group = pbr_command_group(argv[0]);
+    if (!group)
+        return rc;
+    if (argc == 2 && wants_help(1, argv + 1)) {
+        pbr_diag_clear(diag);
+        pbr_help_group(stdout, group);
+        return PBR_OK;
+    }
+    pbr_help_group(stderr, group);
+    if (argc > 1)
+        return rc;
+    pbr_diag_clear(diag);
+    return pbr_fail_at(diag, PBR_E_ARG, "CLI-007", "no command specified.");
+}
+
 static int run(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag *diag)
 {
     const struct pbr_command *command;
@@ -54,7 +72,7 @@ static int run(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag *diag
     }
     int rc = pbr_command_find(argc, argv, &command, &used, diag);
     if (rc < 0)
-        return rc;
+        return help_on_group(argc, argv, rc, diag);
     if (command->hand_over && argc > used && argv[used][0] != '-')
         return command->hand_over(cli, argc - used, argv + used, diag);
     if (command->hand_over || wants_help(argc - used, argv + used)) {
@@ -152,6 +170,7 @@ int main(int argc, char **argv)
     (void)sigaction(SIGTERM, &interrupt, NULL);
     (void)sigaction(SIGALRM, &expired, NULL);
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    pbr_sys_tune_memory();
     cli.env = pbr_sys_env(pbr_cli_log, &cli);
     json_env = &cli.env;
     json_set_alloc_funcs(json_take, json_give);

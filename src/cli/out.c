@@ -35,6 +35,11 @@ int pbr_exit_code(int rc)
     }
 }
 
+int pbr_source_result(int rc)
+{
+    return rc == PBR_E_LIMIT || rc == PBR_E_UNSUPPORTED ? PBR_E_STATE : rc;
+}
+
 void pbr_print_error(const struct pbr_cli *cli, const struct pbr_diag *diag)
 {
     char line[PBR_DIAG_TEXT_MAX + 96];

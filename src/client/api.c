@@ -348,8 +348,8 @@ static int throttle_pipe(struct pbr_client *c, struct pbr_pipe *pipe, struct pbr
     return PBR_OK;
 }
 
-int pbr_client_upgrade(struct pbr_client *c, const char *path, const char *protocol, struct pbr_link **ret,
-                       struct pbr_diag *diag)
+int pbr_client_upgrade(struct pbr_client *c, const char *path, const char *protocol, bool limited,
+                       struct pbr_link **ret, struct pbr_diag *diag)
 {
     struct auth_lines auth;
     struct pbr_pipe pipe;
@@ -359,7 +359,7 @@ int pbr_client_upgrade(struct pbr_client *c, const char *path, const char *proto
     if (rc < 0)
         return rc;
     rc = pbr_http_upgrade(c->http, path, protocol, auth.lines, &pipe, diag);
-    if (rc == PBR_OK)
+    if (rc == PBR_OK && limited)
         rc = throttle_pipe(c, &pipe, diag);
     if (rc == PBR_OK)
         rc = pbr_link_new(c->env, &pipe, ret, diag);

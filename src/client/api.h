@@ -49,8 +49,8 @@ PBR_MUST_USE int pbr_client_call(struct pbr_client *c, const char *method, const
 /* POST of raw bytes, parameters in the query (API-113). */
 PBR_MUST_USE int pbr_client_upload(struct pbr_client *c, const char *path, json_t *params, struct pbr_span body,
                                    struct pbr_diag *diag);
-/* GET of an absolute path (proto/request.h) with upgrade to `protocol` (BKP-010, RDR-001). */
-PBR_MUST_USE int pbr_client_upgrade(struct pbr_client *c, const char *path, const char *protocol,
+/* GET of an absolute path (proto/request.h) with upgrade to `protocol` (BKP-010, RDR-001). `limited`: the rate limit holds. */
+PBR_MUST_USE int pbr_client_upgrade(struct pbr_client *c, const char *path, const char *protocol, bool limited,
                                     struct pbr_link **ret, struct pbr_diag *diag);
 
 /* Appends "key=value&..." of an object, keys sorted, form-urlencoded (API-005). Values: strings, integers, booleans, and

@@ -297,6 +297,7 @@ static void release_run(struct pbr_backup_run *run)
     pbr_pipeline_stop(run->pipeline);
     pbr_link_free(run->link);
     pbr_backup_catalog_free(run);
+    pbr_backup_appendix_release(run);
     pbr_pipeline_free(run->pipeline);
     if (run->has_previous)
         pbr_manifest_release(&run->previous);
@@ -318,6 +319,7 @@ static int backup_opened(struct pbr_backup_run *run, const struct pbr_backup_spe
     if (rc < 0)
         return pbr_fail_at(diag, rc, NULL, "no memory for a manifest");
     log_start(run);
+    pbr_backup_appendix_look(run);
     rc = pbr_session_open_backup(run->client, run->opts->ns, &run->opts->snapshot, run->opts->no_cache, &run->link, diag);
     if (rc == PBR_OK) {
         load_previous_manifest(run);

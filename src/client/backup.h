@@ -9,6 +9,7 @@
 #include "archive/create.h"
 #include "client/api.h"
 #include "client/session.h"
+#include "detect/appendix.h"
 #include "client/upload.h"
 #include "format/profile.h"
 
@@ -37,6 +38,7 @@ struct pbr_backup_opts {
     const char *client_name;        /* node name, for the message only */
     enum pbr_profile profile;
     struct pbr_detection detection; /* as pbr_detection_parse made it for the profile */
+    uint64_t appendix_threshold;    /* draft-appendix: bytes of unchanged files in a row that are referenced [APX-136] */
     bool data_suffix;               /* draft-split: payload archives end in .pxar.data [SPL-014] */
     uint64_t chunk_size;            /* average, bytes; 0 = 4 MiB (CHK-002) */
     struct pbr_create_opts create;  /* hooks must be empty */

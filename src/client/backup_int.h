@@ -4,6 +4,7 @@
 #define PBR_CLIENT_BACKUP_INT_H
 
 #include "client/backup.h"
+#include "client/catalog_reference.h"
 #include "client/fetch.h"
 #include "client/reference.h"
 #include "format/catalog.h"
@@ -20,7 +21,11 @@ struct pbr_backup_run {
     struct pbr_backup_result result;
     struct pbr_backup_progress progress;
     char repo[4300];                /* canonical form, for messages */
-    struct pbr_backup_catalog *catalog; /* legacy mode, from the first pxar source on */
+    struct pbr_backup_catalog *catalog; /* legacy mode and drafts, from the first pxar source on */
+    bool has_listed;                /* draft-appendix: the group has a snapshot */
+    struct pbr_snapshot listed;
+    int old_catalog_state;          /* 0: not asked for yet, 1: there, -1: cannot be had */
+    struct pbr_source old_catalog;
 };
 
 /* A chunk stream into an index on the server. */
@@ -63,6 +68,22 @@ struct pbr_backup_reference {
 PBR_MUST_USE int pbr_backup_reference_open(struct pbr_backup_run *run, const char *base, enum pbr_change_mode mode,
                                            struct pbr_backup_reference *ret, struct pbr_diag *diag);
 void pbr_backup_reference_close(struct pbr_backup_reference *r);
+
+/* Entries that may wait with an open file each; raises the limit of open files [CDM-025, CDM-081]. */
+uint64_t pbr_backup_raise_open_files(const struct pbr_env *env);
+
+/* The same for an archive of the draft with an appendix; `target` as stored. */
+struct pbr_backup_appendix {
+    struct pbr_catalog_reference *ref; /* NULL: nothing can be re-used */
+    struct pbr_fetched_index index;
+};
+/* Before the session: which snapshot would serve. */
+void pbr_backup_appendix_look(struct pbr_backup_run *run);
+PBR_MUST_USE int pbr_backup_appendix_open(struct pbr_backup_run *run, const char *target,
+                                          struct pbr_backup_appendix *ret, struct pbr_diag *diag);
+void pbr_backup_appendix_close(struct pbr_backup_appendix *r);
+/* What is kept for all archives. */
+void pbr_backup_appendix_release(struct pbr_backup_run *run);
 
 PBR_MUST_USE int pbr_backup_pxar(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd,
                                  struct pbr_diag *diag);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Directories: one archive (legacy) with its part of the catalog, or metadata archive and payload stream side by side
- * [BKP-221 .. BKP-223, CAT-070 .. CAT-076]. */
+ * [BKP-221 .. BKP-223, CAT-070 .. CAT-076]; in the drafts' way where the profile says so [SPL, APX]. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,8 +19,10 @@ struct walk {
     struct pbr_backup_run *run;
     const char *archive;
     struct pbr_chunk_stream *payload; /* split only */
-    struct pbr_pcat_writer *catalog;  /* legacy only */
+    struct pbr_pcat_writer *catalog;  /* not in the released split archives */
+    bool extended;                    /* format of the catalog */
     struct pbr_reference *reference;  /* metadata mode with something to re-use */
+    struct pbr_catalog_reference *appendix; /* the same for the draft with an appendix */
 };
 
 static int on_entry(void *ctx, struct pbr_span path, struct pbr_diag *diag)
@@ -75,6 +77,37 @@ static int on_cat_entry(void *ctx, char type, struct pbr_span name, uint64_t siz
     return pbr_pcat_writer_add(w->catalog, &entry, diag);
 }
 
+static int on_cat_file(void *ctx, const struct pbr_create_file *file, struct pbr_diag *diag)
+{
+    struct walk *w = ctx;
+    const struct pbr_pcat_entry entry = { .type = file->is_ref ? PBR_PCAT_REF : PBR_PCAT_FILE,
+                                          .name = file->name,
+                                          .size = file->size,
+                                          .mtime_s = file->mtime_s,
+                                          .ctime_s = file->ctime_s,
+                                          .pos = file->pos };
+    return pbr_pcat_writer_add(w->catalog, &entry, diag);
+}
+
+static int on_appendix_decide(void *ctx, struct pbr_create *cr, const struct pbr_create_entry *entry,
+                              struct pbr_create_plan *ret, struct pbr_diag *diag)
+{
+    struct walk *w = ctx;
+    return pbr_catalog_reference_decide(w->appendix, cr, entry, ret, diag);
+}
+
+static int on_appendix_flush(void *ctx, struct pbr_create *cr, struct pbr_diag *diag)
+{
+    struct walk *w = ctx;
+    return pbr_catalog_reference_flush(w->appendix, cr, diag);
+}
+
+static int on_appendix_close(void *ctx, struct pbr_create *cr, struct pbr_diag *diag)
+{
+    struct walk *w = ctx;
+    return pbr_catalog_reference_close(w->appendix, cr, diag);
+}
+
 static struct pbr_create_opts with_hooks(struct walk *w)
 {
     struct pbr_create_opts opts = w->run->opts->create;
@@ -90,11 +123,25 @@ static struct pbr_create_opts with_hooks(struct walk *w)
         opts.hooks.cat_dir_start = on_cat_dir_start;
         opts.hooks.cat_dir_end = on_cat_dir_end;
         opts.hooks.cat_entry = on_cat_entry;
+        if (w->extended)
+            opts.hooks.cat_file = on_cat_file; /* [APX-077] */
+    }
+    if (w->appendix) {
+        opts.profile = PBR_PROFILE_DRAFT_APPENDIX;
+        opts.hooks.decide = on_appendix_decide;
+        opts.hooks.flush = on_appendix_flush;
+        opts.hooks.close = on_appendix_close;
     }
     return opts;
 }
 
 /* ---- catalog ---- */
+
+/* The draft's metadata mode writes the extended format, for whatever archive [APX-080]. */
+static bool is_extended(const struct pbr_backup_run *run)
+{
+    return run->opts->profile == PBR_PROFILE_DRAFT_APPENDIX && run->opts->detection.mode == PBR_MODE_METADATA;
+}
 
 static int catalog_open(struct pbr_backup_run *run, struct pbr_diag *diag)
 {
@@ -105,7 +152,9 @@ static int catalog_open(struct pbr_backup_run *run, struct pbr_diag *diag)
     if (!run->catalog)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for the catalog");
     int rc = pbr_backup_stream_open(run, &run->catalog->stream, "catalog.pcat1.didx", &opts, 0, false, diag);
-    if (rc == PBR_OK)
+    if (rc == PBR_OK && is_extended(run))
+        rc = pbr_pcat_writer_new_extended(run->env, &run->catalog->stream.sink, &run->catalog->writer, diag);
+    else if (rc == PBR_OK)
         rc = pbr_pcat_writer_new(run->env, &run->catalog->stream.sink, &run->catalog->writer, diag);
     return rc;
 }
@@ -130,29 +179,50 @@ void pbr_backup_catalog_free(struct pbr_backup_run *run)
 
 /* ---- one archive ---- */
 
-static int backup_plain(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd, struct pbr_diag *diag)
+/* One stream, with its part of the catalog; `previous` without ref: everything is encoded. */
+static int plain_stream(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd, const char *name,
+                        const struct pbr_backup_appendix *previous, struct pbr_diag *diag)
 {
-    char name[PBR_ARCHIVE_NAME_MAX + 1];
     struct pbr_backup_stream archive = { 0 };
     struct pbr_create_stats stats;
     const struct pbr_create_outputs outputs = { .archive = &archive.sink };
-    const struct pbr_chunk_stream_opts opts = { .avg = run->opts->chunk_size };
-    (void)snprintf(name, sizeof(name), "%s.didx", spec->target);
-    int rc = catalog_open(run, diag);
+    const struct pbr_chunk_stream_opts opts = { .avg = run->opts->chunk_size, .payload = previous->ref != NULL };
+    struct pbr_pcat_writer *catalog = run->catalog->writer;
+    uint64_t start = 0;
+    int rc = pbr_backup_stream_open(run, &archive, name, &opts, 0, true, diag);
     if (rc == PBR_OK)
-        rc = pbr_backup_stream_open(run, &archive, name, &opts, 0, true, diag);
-    if (rc == PBR_OK)
-        rc = pbr_pcat_writer_start_dir(run->catalog->writer, pbr_span_str(name), diag);
+        rc = pbr_pcat_writer_start_dir(catalog, pbr_span_str(name), diag);
     if (rc == PBR_OK) {
-        struct walk w = { .run = run, .archive = name, .catalog = run->catalog->writer };
+        struct walk w = {
+            .run = run, .archive = name, .catalog = catalog, .extended = is_extended(run), .appendix = previous->ref
+        };
         const struct pbr_create_opts create = with_hooks(&w);
+        if (previous->ref)
+            pbr_catalog_reference_set_stream(previous->ref, archive.chunks);
         rc = pbr_create(run->env, fd, spec->path, &outputs, &create, &stats, diag);
     }
+    if (previous->ref)
+        start = pbr_catalog_reference_start(previous->ref);
     if (rc == PBR_OK)
-        rc = pbr_pcat_writer_end_dir(run->catalog->writer, diag);
+        rc = is_extended(run) ? pbr_pcat_writer_end_archive(catalog, start, diag) : pbr_pcat_writer_end_dir(catalog, diag);
     if (rc == PBR_OK)
         rc = pbr_backup_stream_finish(&archive, &stats, diag);
     pbr_backup_stream_release(&archive);
+    return rc;
+}
+
+static int backup_plain(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd, enum pbr_change_mode mode,
+                        struct pbr_diag *diag)
+{
+    char name[PBR_ARCHIVE_NAME_MAX + 1];
+    struct pbr_backup_appendix previous = { 0 };
+    (void)snprintf(name, sizeof(name), "%s.didx", spec->target);
+    int rc = catalog_open(run, diag);
+    if (rc == PBR_OK && mode == PBR_MODE_METADATA) /* draft-appendix */
+        rc = pbr_backup_appendix_open(run, name, &previous, diag);
+    if (rc == PBR_OK)
+        rc = plain_stream(run, spec, fd, name, &previous, diag);
+    pbr_backup_appendix_close(&previous);
     return rc;
 }
 
@@ -269,7 +339,7 @@ static int backup_by_mode(struct pbr_backup_run *run, const struct pbr_backup_sp
         return pbr_fail_at(diag, PBR_E_ARG, "IDX-083", "archive name '%s' is too long", spec->base);
     pbr_log(run->env, PBR_LOG_INFO, "Upload directory '%s' to '%s' as %s%s", spec->path, run->repo,
             splits ? split.names.meta : spec->target, splits ? "" : ".didx");
-    return splits ? backup_split(&split, fd, mode, diag) : backup_plain(run, spec, fd, diag);
+    return splits ? backup_split(&split, fd, mode, diag) : backup_plain(run, spec, fd, mode, diag);
 }
 
 int pbr_backup_pxar(struct pbr_backup_run *run, const struct pbr_backup_spec *spec, int fd, struct pbr_diag *diag)

@@ -14,8 +14,7 @@ enum {
     WAITING_MAX = 1 << 16,  /* entries that wait, whatever the limit of open files is: bounds memory */
 };
 
-/* Entries that may wait with an open file each; raises the limit of open files [CDM-025, CDM-081]. */
-static uint64_t raise_open_files(const struct pbr_env *env)
+uint64_t pbr_backup_raise_open_files(const struct pbr_env *env)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == 0)
@@ -98,7 +97,7 @@ int pbr_backup_reference_open(struct pbr_backup_run *run, const char *base, enum
     *ret = (struct pbr_backup_reference){ 0 };
     if (mode != PBR_MODE_METADATA || !run->has_previous || !take_names(run, base, &names)) /* [CDM-024] */
         return PBR_OK;
-    const uint64_t cache_max = raise_open_files(run->env);
+    const uint64_t cache_max = pbr_backup_raise_open_files(run->env);
     int rc = open_reader(run, &ret->reader, &has_reader, diag);
     if (rc < 0)
         return rc;

@@ -164,7 +164,8 @@ static int check_pair(struct run *r, struct item *meta, struct item *payload, bo
         r->c.res.files[payload->file].contents = !p.part.skips;
     }
     if (rc >= 0)
-        rc = check_archive(&r->c, &m.part, has_payload ? &p.part : NULL, NULL, meta->listed->name, diag);
+        rc = check_archive(&r->c, &m.part, has_payload ? &p.part : NULL,
+                           draft && r->has_catalog ? &r->catalog : NULL, meta->listed->name, diag);
     if (has_payload)
         check_remote_release(&p);
     check_remote_release(&m);

@@ -42,17 +42,23 @@ static void report_damage(struct walk *w, const struct pbr_pxar_entry *e, struct
                  bad->start, n > 1 ? ", and in more" : "");
 }
 
-static int on_entry(void *ctx, const struct pbr_pxar_entry *e, struct pbr_span path, struct pbr_diag *diag)
+static int on_entry(void *ctx, const struct pbr_pxar_entry *e, struct pbr_span path, bool in_appendix,
+                    struct pbr_diag *diag)
 {
     struct walk *w = ctx;
     int rc = PBR_OK;
     report_damage(w, e, path);
-    if (w->catalog && !w->salvaging)
+    if (w->catalog && !w->salvaging && !in_appendix)
         rc = check_catalog_entry(w->catalog, e, path, diag);
     if (rc < 0 || !e->has_ref)
         return rc;
     w->split = true;
     return w->payload ? check_payload_ref(w->payload, e, path, diag) : PBR_OK;
+}
+
+static int on_salvaged(void *ctx, const struct pbr_pxar_entry *e, struct pbr_span path, struct pbr_diag *diag)
+{
+    return on_entry(ctx, e, path, false, diag);
 }
 
 static void on_finding(void *ctx, const struct pbr_verify_finding *f)
@@ -87,7 +93,7 @@ static void on_lost(void *ctx, struct pbr_span dir, bool whole, const struct pbr
 static int salvage(struct walk *w, uint64_t from, struct pbr_diag *diag)
 {
     struct pbr_source src;
-    const struct pbr_salvage_opts opts = { .from = from, .entry = on_entry, .lost = on_lost, .ctx = w };
+    const struct pbr_salvage_opts opts = { .from = from, .entry = on_salvaged, .lost = on_lost, .ctx = w };
     int rc = w->part->open_source(w->part->ctx, &src, diag);
     if (rc < 0)
         return rc;

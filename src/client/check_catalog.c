@@ -58,7 +58,7 @@ int check_catalog_begin(struct check_catalog *k, const char *archive, struct pbr
         return PBR_OK;
     }
     int rc = pbr_pcat_lookup(k->cat, pbr_span_str(archive), &top, &cause);
-    if (rc == PBR_E_NOENT || (rc == PBR_OK && top.type != PBR_PCAT_DIR)) {
+    if (rc == PBR_E_NOENT || (rc == PBR_OK && !pbr_pcat_is_dir(&top))) {
         k->gave_up = true;
         check_report(k->c, CHECK_CATALOG_MISSING, &at, "archive '%s' is not in the catalog", archive);
         return PBR_OK;
@@ -72,13 +72,17 @@ int check_catalog_begin(struct check_catalog *k, const char *archive, struct pbr
 
 static char letter_of(const struct pbr_pxar_entry *e)
 {
-    static const char letters[] = { [PBR_KIND_DIR] = 'd',     [PBR_KIND_FILE] = 'f', [PBR_KIND_SYMLINK] = 'l',
-                                    [PBR_KIND_DEVICE] = 0,    [PBR_KIND_FIFO] = 'p', [PBR_KIND_SOCKET] = 's',
-                                    [PBR_KIND_HARDLINK] = 'h' };
-    const uint64_t type = e->meta.mode & PBR_MODE_TYPE;
-    if (e->kind == PBR_KIND_DEVICE)
-        return type == PBR_MODE_BLOCK ? 'b' : 'c';
-    return letters[e->kind];
+    switch (e->kind) {
+    case PBR_KIND_DIR: return PBR_PCAT_DIR;
+    case PBR_KIND_FILE: return PBR_PCAT_FILE;
+    case PBR_KIND_SYMLINK: return PBR_PCAT_SYMLINK;
+    case PBR_KIND_FIFO: return PBR_PCAT_FIFO;
+    case PBR_KIND_SOCKET: return PBR_PCAT_SOCKET;
+    case PBR_KIND_HARDLINK: return PBR_PCAT_HARDLINK;
+    case PBR_KIND_APPENDIX_REF: return PBR_PCAT_REF;
+    case PBR_KIND_DEVICE: break;
+    }
+    return (e->meta.mode & PBR_MODE_TYPE) == PBR_MODE_BLOCK ? PBR_PCAT_BLOCK : PBR_PCAT_CHAR;
 }
 
 /* Order of a depth-first walk over sorted names: by components, and '/' before every other byte. */
@@ -113,12 +117,19 @@ static void compare_values(struct check_catalog *k, const struct pbr_pxar_entry 
                      letter);
         return;
     }
-    if (letter != 'f')
+    if (letter != PBR_PCAT_FILE && letter != PBR_PCAT_REF)
         return;
     if (k->at.size != e->size)
         check_report(k->c, CHECK_CATALOG_VALUE, &at, "the catalog says %" PRIu64 " bytes, the archive %" PRIu64, k->at.size,
                      e->size);
-    if (k->at.mtime_s != e->meta.mtime_s)
+    const uint64_t pos = letter == PBR_PCAT_REF ? e->appendix_off : e->name_pos;
+    if ((letter == PBR_PCAT_REF || k->at.pos > 0) && k->at.pos != pos) { /* extended catalogs only [APX-072, APX-073] */
+        at.rule = letter == PBR_PCAT_REF ? "APX-073" : "APX-072";
+        check_report(k->c, CHECK_CATALOG_VALUE, &at, "the catalog says position %" PRIu64 ", the archive %" PRIu64,
+                     k->at.pos, pos);
+        at.rule = NULL;
+    }
+    if (letter == PBR_PCAT_FILE && k->at.mtime_s != e->meta.mtime_s) /* a reference has no metadata */
         check_report(k->c, CHECK_CATALOG_VALUE, &at, "the catalog says mtime %" PRId64 ", the archive %" PRId64,
                      k->at.mtime_s, e->meta.mtime_s);
 }

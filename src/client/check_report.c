@@ -17,7 +17,7 @@ static const struct {
 } names[CHECK_NAME_NR] = {
     [CHECK_MANIFEST] = { "manifest", PBR_CHECK_ERROR, NULL, NULL },
     [CHECK_SIGNATURE] = { "manifest-signature", PBR_CHECK_ERROR, "MAN-048", NULL },
-    [CHECK_FILE_MISSING] = { "file-missing", PBR_CHECK_ERROR, "MAN-072", NULL },
+    [CHECK_FILE_MISSING] = { "file-unavailable", PBR_CHECK_ERROR, "MAN-072", NULL },
     [CHECK_FILE_SIZE] = { "file-size", PBR_CHECK_ERROR, "MAN-072", NULL },
     [CHECK_FILE_CSUM] = { "file-checksum", PBR_CHECK_ERROR, "MAN-072", NULL },
     [CHECK_FILE_CRYPT_MODE] = { "file-crypt-mode", PBR_CHECK_ERROR, "CDM-121", NULL },

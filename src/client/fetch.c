@@ -13,6 +13,7 @@
 
 #include "base/limits.h"
 #include "client/fetch_int.h"
+#include "proto/request.h"
 #include "sys/queue.h"
 
 enum { WINDOW_MAX = 64, WINDOW_MIN = 2 };
@@ -57,11 +58,18 @@ static void free_slot(const struct pbr_env *env, struct slot *s)
 
 /* ---- one chunk ---- */
 
-void pbr_fetch_chunk_path(const struct pbr_index *ix, uint64_t i, char out[PBR_FETCH_PATH_MAX])
+int pbr_fetch_chunk_path(const struct pbr_env *env, const struct pbr_index *ix, uint64_t i, struct pbr_buf *ret,
+                         struct pbr_diag *diag)
 {
-    char hex[2 * PBR_DIGEST_LEN + 1];
-    pbr_format_hex(pbr_index_digest(ix, i), PBR_DIGEST_LEN, hex);
-    (void)snprintf(out, PBR_FETCH_PATH_MAX, "/chunk?digest=%s", hex);
+    struct pbr_buf path;
+    pbr_buf_init(&path, env, PBR_URI_MAX);
+    const int rc = pbr_request_get_chunk(pbr_index_digest(ix, i), &path);
+    if (rc < 0 || !pbr_buf_cstr(&path)) {
+        pbr_buf_release(&path);
+        return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a request");
+    }
+    *ret = path;
+    return PBR_OK;
 }
 
 int pbr_fetch_decode(struct pbr_opener *opener, const struct pbr_fetched_index *ix, uint64_t i,
@@ -172,24 +180,29 @@ static void on_chunk(void *ctx, int rc, struct pbr_h2_reply *reply, const struct
 
 static int request(struct fetch *f, uint64_t i, struct pbr_diag *diag)
 {
-    char path[PBR_FETCH_PATH_MAX];
+    struct pbr_buf path;
+    int rc = pbr_fetch_chunk_path(f->env, &f->ix->index, i, &path, diag);
+    if (rc < 0)
+        return rc;
     struct slot *s = pbr_alloc(f->env, 1, sizeof(*s));
-    if (!s)
+    if (!s) {
+        pbr_buf_release(&path);
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a chunk");
+    }
     s->f = f;
     s->i = i;
     pbr_buf_init(&s->raw, f->env, PBR_CHUNK_RAW_MAX);
     pbr_buf_init(&s->out, f->env, PBR_CHUNK_MAX);
-    pbr_fetch_chunk_path(&f->ix->index, i, path);
     const struct pbr_h2_req req = { .method = "GET",
-                                    .path = path,
+                                    .path = pbr_buf_cstr(&path),
                                     .reply_max = PBR_CHUNK_RAW_MAX,
                                     .done = on_chunk,
                                     .ctx = s };
     pthread_mutex_lock(&f->lock);
     f->busy++;
     pthread_mutex_unlock(&f->lock);
-    const int rc = pbr_link_submit(f->link, &req, diag);
+    rc = pbr_link_submit(f->link, &req, diag); /* copies the path */
+    pbr_buf_release(&path);
     if (rc < 0) {
         pthread_mutex_lock(&f->lock);
         f->busy--;

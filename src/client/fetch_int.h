@@ -5,8 +5,9 @@
 
 #include "client/fetch.h"
 
-enum { PBR_FETCH_PATH_MAX = 96 };
-void pbr_fetch_chunk_path(const struct pbr_index *ix, uint64_t i, char out[PBR_FETCH_PATH_MAX]);
+/* Path of the request for chunk i, NUL-terminated; the caller releases *ret, which is initialised here on success. */
+PBR_MUST_USE int pbr_fetch_chunk_path(const struct pbr_env *env, const struct pbr_index *ix, uint64_t i, struct pbr_buf *ret,
+                                      struct pbr_diag *diag);
 /* Decodes and checks CRC, kind, digest and length of chunk i (RDR-060, RDR-061). */
 PBR_MUST_USE int pbr_fetch_decode(struct pbr_opener *opener, const struct pbr_fetched_index *ix, uint64_t i,
                                   const struct pbr_crypt *crypt, struct pbr_span raw, struct pbr_buf *out,

@@ -45,10 +45,13 @@ static struct cached *find_oldest(struct fetch_source *s)
 
 static int load(struct fetch_source *s, struct cached *c, uint64_t i, struct pbr_diag *diag)
 {
-    char path[PBR_FETCH_PATH_MAX];
+    struct pbr_buf path;
     drop(c);
-    pbr_fetch_chunk_path(&s->ix->index, i, path);
-    int rc = pbr_link_call(s->link, "GET", path, NULL, pbr_span(NULL, 0), PBR_CHUNK_RAW_MAX, &c->raw, diag);
+    int rc = pbr_fetch_chunk_path(s->env, &s->ix->index, i, &path, diag);
+    if (rc < 0)
+        return rc;
+    rc = pbr_link_call(s->link, "GET", pbr_buf_cstr(&path), NULL, pbr_span(NULL, 0), PBR_CHUNK_RAW_MAX, &c->raw, diag);
+    pbr_buf_release(&path);
     if (rc == PBR_OK) {
         c->used = true;
         c->i = i;

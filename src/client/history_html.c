@@ -120,7 +120,7 @@ static const char style[] =
     ".legend i{display:inline-block;width:13px;height:13px;margin-right:.45em;vertical-align:-1px;border-radius:2px}\n"
     ".maps{display:flex;flex-wrap:wrap;gap:1.5rem;align-items:flex-start}figure{margin:0}"
     "figcaption{margin-bottom:.4rem;line-height:1.3}.map{max-width:100%;height:auto}\n"
-    "table{border-collapse:collapse;font-size:.9rem;width:100%}td,th{text-align:left;padding:.22rem .8rem .22rem 0;"
+    "table{border-collapse:collapse;font-size:.9rem;min-width:55%}td,th{text-align:left;padding:.22rem .8rem .22rem 0;"
     "border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--dim);font-weight:500}"
     ".r{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}td:first-child{overflow-wrap:anywhere}\n"
     "code{font:.93em/1.4 'DejaVu Sans Mono',monospace;unicode-bidi:isolate}\n";
@@ -240,7 +240,7 @@ static void put_maps(struct pbr_page *p, const char *name)
             put_time(p, &h->generations[i].snapshot);
             pbr_page_put(p, "<br><small>");
             if (a) {
-                pbr_page_put(p, "%" PRIu64 " of %zu chunks new, ", pbr_report_totals(a->report)->sent.nr,
+                pbr_page_put(p, "%" PRIu64 " of %zu chunks uploaded, ", pbr_report_totals(a->report)->sent.nr,
                              pbr_report_chunk_count(a->report));
                 put_size(p, pbr_report_totals(a->report)->padding);
                 pbr_page_put(p, " padding");

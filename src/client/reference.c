@@ -9,6 +9,8 @@
 
 enum { FIRST_LEVELS = 32 };
 
+#define UNREADABLE "cannot read the previous metadata archive" /* [CDM-032] */
+
 struct pbr_reference {
     const struct pbr_env *env;
     struct pbr_access *access;
@@ -36,7 +38,7 @@ static int find(struct pbr_reference *ref, struct pbr_span name, struct pbr_acce
         return PBR_OK;
     if (diag && diag->code == PBR_OK) {
         *diag = why;
-        pbr_diag_context(diag, "cannot read the previous metadata archive");
+        pbr_diag_context(diag, UNREADABLE);
     }
     return rc;
 }
@@ -76,7 +78,7 @@ static int enter_dir(struct pbr_reference *ref, struct pbr_span name, struct pbr
     if (rc == PBR_OK && entry && entry->entry.kind == PBR_KIND_DIR) {
         rc = pbr_access_opendir(ref->access, entry, &dir, diag);
         if (rc < 0)
-            pbr_diag_context(diag, "cannot read the previous metadata archive");
+            pbr_diag_context(diag, UNREADABLE);
     }
     pbr_access_entry_free(entry);
     return rc < 0 ? rc : push_level(ref, dir, diag);
@@ -227,8 +229,11 @@ int pbr_reference_new(const struct pbr_env *env, const struct pbr_source *archiv
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for the previous archive");
     ref->env = env;
     int rc = pbr_reuse_new(env, payload, cache_max, &ops, &ref->reuse, diag);
-    if (rc == PBR_OK)
+    if (rc == PBR_OK) {
         rc = pbr_access_open(env, archive, NULL, &ref->access, diag);
+        if (rc < 0)
+            pbr_diag_context(diag, UNREADABLE);
+    }
     if (rc == PBR_OK)
         rc = open_root(ref, diag);
     if (rc < 0) {

@@ -9,9 +9,10 @@
 
 /* ---- sessions ---- */
 
-static int open_session(struct pbr_client *c, enum pbr_api api, struct pbr_upgrade *u, const char *protocol,
+static int open_session(struct pbr_client *c, enum pbr_api api, struct pbr_upgrade *u, bool limited,
                         struct pbr_link **ret, struct pbr_diag *diag)
 {
+    const char *protocol = api == PBR_API_BACKUP ? "proxmox-backup-protocol-v1" : "proxmox-backup-reader-protocol-v1";
     struct pbr_buf path;
     const char *store = pbr_client_repo(c)->store;
     u->store = store[0] ? store : "local";
@@ -21,7 +22,7 @@ static int open_session(struct pbr_client *c, enum pbr_api api, struct pbr_upgra
     if (rc < 0)
         (void)pbr_fail_at(diag, rc, "API-003", "upgrade request is too long");
     else
-        rc = pbr_client_upgrade(c, pbr_buf_cstr(&path), protocol, ret, diag);
+        rc = pbr_client_upgrade(c, pbr_buf_cstr(&path), protocol, limited, ret, diag);
     pbr_buf_release(&path);
     return rc;
 }
@@ -30,14 +31,21 @@ int pbr_session_open_backup(struct pbr_client *c, const char *ns, const struct p
                             struct pbr_link **ret, struct pbr_diag *diag)
 {
     struct pbr_upgrade u = { .ns = ns, .snapshot = *snapshot, .no_cache = no_cache };
-    return open_session(c, PBR_API_BACKUP, &u, "proxmox-backup-protocol-v1", ret, diag);
+    return open_session(c, PBR_API_BACKUP, &u, true, ret, diag);
 }
 
 int pbr_session_open_reader(struct pbr_client *c, const char *ns, const struct pbr_snapshot *snapshot,
                             struct pbr_link **ret, struct pbr_diag *diag)
 {
     struct pbr_upgrade u = { .ns = ns, .snapshot = *snapshot };
-    return open_session(c, PBR_API_READER, &u, "proxmox-backup-reader-protocol-v1", ret, diag);
+    return open_session(c, PBR_API_READER, &u, true, ret, diag);
+}
+
+int pbr_session_open_reference(struct pbr_client *c, const char *ns, const struct pbr_snapshot *snapshot,
+                               struct pbr_link **ret, struct pbr_diag *diag)
+{
+    struct pbr_upgrade u = { .ns = ns, .snapshot = *snapshot };
+    return open_session(c, PBR_API_READER, &u, false, ret, diag);
 }
 
 /* ---- files ---- */

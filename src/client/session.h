@@ -18,6 +18,10 @@ PBR_MUST_USE int pbr_session_open_backup(struct pbr_client *c, const char *ns, c
 PBR_MUST_USE int pbr_session_open_reader(struct pbr_client *c, const char *ns, const struct pbr_snapshot *snapshot,
                                          struct pbr_link **ret, struct pbr_diag *diag);
 
+/* The same beside a backup: the rate limit does not hold for it [APX-114]. */
+PBR_MUST_USE int pbr_session_open_reference(struct pbr_client *c, const char *ns, const struct pbr_snapshot *snapshot,
+                                            struct pbr_link **ret, struct pbr_diag *diag);
+
 /* Where a file is fetched from: `download` of a reader session or `previous` of a backup session. */
 enum pbr_fetch_from { PBR_FETCH_READER, PBR_FETCH_PREVIOUS };
 

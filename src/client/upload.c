@@ -19,6 +19,7 @@
 
 #include "base/limits.h"
 #include "proto/request.h"
+#include "sys/env.h"
 #include "sys/queue.h"
 
 enum {
@@ -58,7 +59,7 @@ struct pbr_upload {
     struct pbr_known known;
     struct pbr_index_sum *sum;
     struct job *first, **last;     /* jobs in stream order that are not in a batch yet */
-    struct pbr_buf digests, offsets; /* the batch as JSON lists without brackets */
+    struct pbr_append_entry batch[APPEND_MAX];
     size_t batch_nr;
     struct pbr_buf append_body;    /* the append under way */
     bool appending, finishing;
@@ -171,6 +172,15 @@ static void give_back_locked(struct pbr_upload *u, uint8_t *ptr)
     pthread_cond_broadcast(&u->p->changed);
 }
 
+/* A chunk of `used` bytes is done with. What it had above the average goes back to the system: all buffers would else hold
+ * as much as the largest chunk, which is four times the average. */
+static void forget_chunk(const struct pbr_upload *u, uint8_t *ptr, size_t used)
+{
+    const size_t keep = u->buffer_cap / 4;
+    if (used > keep)
+        pbr_sys_unused(ptr + keep, used - keep);
+}
+
 static void release_buffer(void *ctx, uint8_t *buf)
 {
     struct pbr_upload *u = ctx;
@@ -201,30 +211,12 @@ static void on_appended(void *ctx, int rc, struct pbr_h2_reply *reply, const str
     pthread_mutex_unlock(&u->p->lock);
 }
 
-/* {"digest-list":[...],"offset-list":[...],"wid":n} (BKP-242) */
-static int emit_append(struct pbr_upload *u)
-{
-    struct pbr_buf *out = &u->append_body;
-    pbr_buf_clear(out);
-    int rc = pbr_buf_append(out, pbr_span_str("{\"digest-list\":["));
-    if (rc == PBR_OK)
-        rc = pbr_buf_append(out, pbr_buf_span(&u->digests));
-    if (rc == PBR_OK)
-        rc = pbr_buf_append(out, pbr_span_str("],\"offset-list\":["));
-    if (rc == PBR_OK)
-        rc = pbr_buf_append(out, pbr_buf_span(&u->offsets));
-    if (rc == PBR_OK)
-        rc = pbr_buf_printf(out, "],\"wid\":%" PRIu64 "}", u->wid);
-    pbr_buf_clear(&u->digests);
-    pbr_buf_clear(&u->offsets);
-    u->batch_nr = 0;
-    return rc;
-}
-
 static void send_append_locked(struct pbr_upload *u)
 {
     struct pbr_diag diag = { 0 };
-    int rc = emit_append(u);
+    pbr_buf_clear(&u->append_body);
+    int rc = pbr_append_body(u->wid, u->batch, u->batch_nr, &u->append_body);
+    u->batch_nr = 0;
     if (rc < 0)
         (void)pbr_fail_at(&diag, rc, NULL, "no memory to append to %s", u->name);
     const struct pbr_h2_req req = { .method = "PUT",
@@ -244,18 +236,11 @@ static void send_append_locked(struct pbr_upload *u)
 
 static int add_to_batch(struct pbr_upload *u, const struct job *job)
 {
-    char hex[2 * PBR_DIGEST_LEN + 1];
-    const char *comma = u->batch_nr ? "," : "";
-    const uint64_t end = job->start + job->len;
-    pbr_format_hex(job->digest, PBR_DIGEST_LEN, hex);
-    int rc = pbr_index_sum_add(u->sum, end, job->digest);
-    if (rc == PBR_OK)
-        rc = pbr_buf_printf(&u->digests, "%s\"%s\"", comma, hex);
-    if (rc == PBR_OK)
-        rc = pbr_buf_printf(&u->offsets, "%s%" PRIu64, comma, job->start);
-    u->batch_nr++;
+    struct pbr_append_entry *entry = &u->batch[u->batch_nr++];
+    memcpy(entry->digest, job->digest, PBR_DIGEST_LEN);
+    entry->off = job->start;
     u->stats.chunk_nr++;
-    return rc;
+    return pbr_index_sum_add(u->sum, job->start + job->len, job->digest);
 }
 
 static bool may_append(const struct pbr_upload *u, const struct job *job)
@@ -385,6 +370,7 @@ static int work(struct pbr_pipeline *p, struct pbr_sealer *sealer, struct job *j
     rc = pbr_seal(sealer, p->opts.crypt, true, plain, &job->raw, diag);
     if (rc < 0)
         return rc;
+    forget_chunk(job->upload, job->plain, job->len);
     release_buffer(job->upload, job->plain);
     job->plain = NULL;
     return send_chunk(job, diag);
@@ -515,23 +501,21 @@ static void free_upload(struct pbr_upload *u)
     }
     pbr_known_release(&u->known);
     pbr_index_sum_free(u->sum);
-    pbr_buf_release(&u->digests);
-    pbr_buf_release(&u->offsets);
     pbr_buf_release(&u->append_body);
     pbr_free(env, u);
 }
 
 static int create_index(struct pbr_upload *u, uint64_t size, struct pbr_diag *diag)
 {
-    char body[PBR_ARCHIVE_NAME_MAX + 80]; /* the name is a safe id: nothing to escape */
+    struct pbr_buf path;
     json_t *data = NULL;
-    if (u->kind == PBR_INDEX_FIXED && size != UINT64_MAX)
-        (void)snprintf(body, sizeof(body), "{\"archive-name\":\"%s\",\"size\":%" PRIu64 "}", u->name, size);
+    pbr_buf_init(&path, u->p->env, PBR_URI_MAX);
+    int rc = pbr_request_create(u->kind == PBR_INDEX_FIXED, u->name, size != UINT64_MAX, size, &path);
+    if (rc < 0)
+        (void)pbr_fail_at(diag, rc, NULL, "no memory for a request");
     else
-        (void)snprintf(body, sizeof(body), "{\"archive-name\":\"%s\"}", u->name);
-    int rc = pbr_link_call_json(u->p->link, "POST",
-                                u->kind == PBR_INDEX_DYNAMIC ? "/dynamic_index" : "/fixed_index", "application/json",
-                                pbr_span_str(body), &data, diag);
+        rc = pbr_link_call_json(u->p->link, "POST", pbr_buf_cstr(&path), NULL, pbr_span(NULL, 0), &data, diag);
+    pbr_buf_release(&path);
     if (rc == PBR_OK && (!json_is_integer(data) || json_integer_value(data) < 1))
         rc = pbr_fail_at(diag, PBR_E_PROTO, "BKP-302", "server gave no writer id for %s", u->name);
     if (rc == PBR_OK)
@@ -556,8 +540,6 @@ int pbr_upload_open(struct pbr_pipeline *p, const char *archive_name, enum pbr_i
     u->begin_ns = p->env->mono_ns(p->env->ctx);
     (void)snprintf(u->name, sizeof(u->name), "%s", archive_name);
     pbr_known_init(&u->known, p->env);
-    pbr_buf_init(&u->digests, p->env, PBR_JSON_BODY_MAX);
-    pbr_buf_init(&u->offsets, p->env, PBR_JSON_BODY_MAX);
     pbr_buf_init(&u->append_body, p->env, PBR_JSON_BODY_MAX);
     const int rc = create_index(u, size, diag);
     if (rc < 0) {
@@ -646,7 +628,7 @@ int pbr_pipeline_new(const struct pbr_env *env, struct pbr_link *link, const str
     p->link = link;
     p->opts = *opts;
     if (p->opts.in_flight_max == 0)
-        p->opts.in_flight_max = 32u << 20;
+        p->opts.in_flight_max = 24u << 20;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     const unsigned want = opts->workers == 0 ? default_workers() : opts->workers > WORKERS_MAX ? WORKERS_MAX : opts->workers;

@@ -24,7 +24,7 @@ struct pbr_pipeline;
 struct pbr_pipeline_opts {
     const struct pbr_crypt *crypt; /* encrypt chunks with it, or NULL; borrowed */
     unsigned workers;              /* 0 = one per processor, at most 4 */
-    uint64_t in_flight_max;        /* encoded bytes sent and not acknowledged; 0 = 32 MiB */
+    uint64_t in_flight_max;        /* encoded bytes sent and not acknowledged; 0 = 24 MiB */
 };
 
 /* `link` is borrowed and must be freed (pbr_link_free) after pbr_pipeline_stop and before pbr_pipeline_free. */

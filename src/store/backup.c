@@ -426,6 +426,24 @@ int pbr_store_backup_chunk(struct pbr_store_backup *b, const struct pbr_store_up
     return rc;
 }
 
+/* What the base's index names may be gone. Then the base is damaged: it is marked, so that the next backup has none and sends
+ * everything [BKP-184]. Stricter than the original, which makes a snapshot without the chunk. */
+static int check_stored(struct pbr_store_backup *b, const uint8_t digest[PBR_DIGEST_LEN], struct pbr_diag *diag)
+{
+    char upid[128], hex[2 * PBR_DIGEST_LEN + 1];
+    uint64_t stored_size;
+    if (pbr_store_chunk_stat(b->store, digest, &stored_size) == PBR_OK)
+        return PBR_OK;
+    pbr_format_hex(digest, PBR_DIGEST_LEN, hex);
+    if (b->has_base) {
+        (void)snprintf(upid, sizeof(upid), "UPID:pbsref:00000000:00000000:00000000:%08" PRIX64 ":backup::root@pam:",
+                       (uint64_t)b->env->now_s(b->env->ctx));
+        if (pbr_store_set_verify_state(b->store, b->ns, &b->base, false, upid, NULL) < 0)
+            pbr_log(b->env, PBR_LOG_WARN, "cannot mark the previous snapshot as damaged");
+    }
+    return pbr_fail_at(diag, PBR_E_NOENT, "BKP-132", "no such chunk %s", hex);
+}
+
 int pbr_store_backup_append(struct pbr_store_backup *b, enum pbr_index_kind kind, uint64_t wid,
                             const uint8_t digest[PBR_DIGEST_LEN], uint64_t off, struct pbr_diag *diag)
 {
@@ -439,6 +457,8 @@ int pbr_store_backup_append(struct pbr_store_backup *b, enum pbr_index_kind kind
     int rc = check_active(b, diag);
     if (rc == PBR_OK)
         rc = find_writer(b, kind, wid, &w, diag);
+    if (rc == PBR_OK)
+        rc = check_stored(b, digest, diag);
     return rc < 0 ? rc : pbr_store_writer_append(w, off, size, digest, diag);
 }
 

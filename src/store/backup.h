@@ -69,7 +69,8 @@ struct pbr_store_upload {
 PBR_MUST_USE int pbr_store_backup_chunk(struct pbr_store_backup *b, const struct pbr_store_upload *up, uint8_t *raw,
                                         size_t len, struct pbr_store_put *ret, struct pbr_diag *diag);
 
-/* One pair of an append [BKP-132 .. BKP-137, BKP-155 .. BKP-159]. Equal lengths of the lists are the caller's check. */
+/* One pair of an append [BKP-132 .. BKP-137, BKP-155 .. BKP-159]. Equal lengths of the lists are the caller's check. A known
+ * chunk whose file is gone is NOENT too, with rule BKP-132, and marks the base as failed [BKP-184]. */
 PBR_MUST_USE int pbr_store_backup_append(struct pbr_store_backup *b, enum pbr_index_kind kind, uint64_t wid,
                                          const uint8_t digest[PBR_DIGEST_LEN], uint64_t off, struct pbr_diag *diag);
 

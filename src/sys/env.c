@@ -3,10 +3,13 @@
 #include "sys/env.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static void *sys_realloc(void *ctx, void *p, size_t size)
 {
@@ -58,6 +61,22 @@ struct pbr_env pbr_sys_env(void (*log)(void *ctx, enum pbr_log_level level, cons
                              .mono_ns = sys_mono_ns,
                              .random = sys_random,
                              .log = log };
+}
+
+void pbr_sys_tune_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    (void)mallopt(M_ARENA_MAX, 2);
+}
+
+void pbr_sys_unused(void *ptr, size_t len)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = ((uintptr_t)ptr + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)ptr + len) / page * page;
+    if (end > from)
+        (void)madvise((uint8_t *)ptr + (from - (uintptr_t)ptr), end - from, MADV_DONTNEED);
 }
 
 uint64_t pbr_sys_peak_memory(void)

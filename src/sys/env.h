@@ -9,6 +9,13 @@
  * functions, which ignore it. Thread: shared const if `log` is. */
 struct pbr_env pbr_sys_env(void (*log)(void *ctx, enum pbr_log_level level, const char *line), void *log_ctx);
 
+/* For programs, once at the start: big blocks, such as chunks, go back to the system as soon as they are freed. The C library
+ * else keeps them after a while, in one pool for each thread. */
+void pbr_sys_tune_memory(void);
+
+/* The contents of memory that stays allocated are not needed any more: its pages may go back to the system. */
+void pbr_sys_unused(void *ptr, size_t len);
+
 /* Peak resident memory of this process in bytes (VmHWM). */
 uint64_t pbr_sys_peak_memory(void);
 

@@ -122,7 +122,9 @@ def problems(path: Path) -> list[str]:
 
 
 def _inconsistent(one: dict[str, Any]) -> Iterable[str]:
+    from conformance.rules import rules
     yield from (f"unknown flag {flag}" for flag in one.get("flags", []) if flag not in flags())
+    yield from (f"no rule {rule}" for rule in one.get("rules", []) if rule not in rules())
     if (one.get("role") in ("client", "reuse", "server")) != ("steps" in one):
         yield "steps are for client, reuse and server cases, and needed there"
     expect = one.get("expect", {})

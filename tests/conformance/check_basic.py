@@ -144,16 +144,20 @@ def store_sound(ctx: Context, snapshots: str = "") -> None:
         same(int(snapshots), report.snapshots, "snapshots")
 
 
+def reader_of(ctx: Context, archive: str, snapshot: str = "") -> pxar.Reader:
+    """The oracle's reader over an archive of the last snapshot, or of TYPE/ID/TIME."""
+    store = Store(str(ctx.the_store()), ctx.key())
+    try:
+        return store.reader(store.find(snapshot or ctx.snapshot), archive)
+    except FileNotFoundError as e:
+        raise Mismatch(f"snapshot {snapshot or ctx.snapshot}", str(e)) from None
+
+
 @check("snapshot-holds")
 def snapshot_holds(ctx: Context, archive: str, snapshot: str = "", exclude: list[str] | None = None,
                    ignore: list[str] | None = None) -> None:
     """An archive of the last snapshot (or of TYPE/ID/TIME), read by the oracle, equals CASEDIR/tree."""
-    store = Store(str(ctx.the_store()), ctx.key())
-    try:
-        reader = store.reader(store.find(snapshot or ctx.snapshot), archive)
-    except FileNotFoundError as e:
-        raise Mismatch(f"snapshot {snapshot or ctx.snapshot}", str(e)) from None
-    nodes = archive_tree.capture(reader)
+    nodes = archive_tree.capture(reader_of(ctx, archive, snapshot))
     nodes.pop(archive_tree.CLI_NAME, None)
     chosen = Selection([parse(normalise(to_bytes(p))) for p in exclude or []])
     none(tree.compare(nodes, tree.scan(str(ctx.tree), chosen), ignore or []), f"{archive} and tree")
@@ -204,8 +208,7 @@ def uploaded_at_most(ctx: Context, archive: str, bytes: str) -> None:
 @check("reuse-invariants")
 def reuse_invariants(ctx: Context, archive: str) -> None:
     """What any correct re-use keeps: the oracle reads everything, references valid and strictly increasing."""
-    store = Store(str(ctx.the_store()), ctx.key())
-    reader = store.reader(store.find(ctx.snapshot), archive)
+    reader = reader_of(ctx, archive)
     if reader.payload is None:
         raise Mismatch("a split archive", "one stream")
     for entry in reader:  # the strict reader checks order, bounds and headers of references

@@ -17,6 +17,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 import pytest  # noqa: E402
 
@@ -72,7 +73,7 @@ def check_adapters(names: list[str]) -> tuple[list[Adapter], dict[str, str], lis
                 absent[adapter.label] = reason
             elif wrong := handshake(adapter, work):
                 raise RunError(f"adapter {adapter.label} {wrong}")
-            about.append({"adapter": adapter.label, "version": version or "", "absent": reason, "about": adapter.config.get("about", ""),
+            about.append({"adapter": adapter.label, "given": names[number], "version": version or "", "absent": reason, "about": adapter.config.get("about", ""),
                           "roles": adapter.roles})
     return adapters, absent, about
 
@@ -119,7 +120,7 @@ def conclude(run: Run, code: int, wanted: int, known: list[list[str]], verbose: 
     print()
     failing = run.failing()
     for result in failing if verbose else failing[:20]:
-        print(report.failure_text(result))
+        print(report.failure_text(run, result))
     if len(failing) > 20 and not verbose:
         print(f"… and {len(failing) - 20} more (-v shows all)\n")
     errors = [r for r in run.results if r["verdict"] == "error"]

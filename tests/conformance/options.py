@@ -17,7 +17,8 @@ from conformance.adapters import Adapter
 from conformance.cases import Case, CaseError
 
 ENV = "CONFORM_OPTIONS"
-KEPT = ("case.json", "view.json", "server.json", "journal.jsonl")
+KEPT = ("case.json", "view.json", "journal.jsonl")
+SECRET = ("server.json",)
 
 
 def counts(level: str, strict: bool) -> bool:
@@ -79,8 +80,8 @@ class Options:
 
 
 def _special(folder: str, names: list[str]) -> list[str]:
-    """What cannot be copied: devices, fifos, sockets."""
-    return [n for n in names if not ((p := Path(folder) / n).is_symlink() or p.is_dir() or p.is_file())]
+    """What cannot be copied: devices, fifos, sockets; and what must not: credentials of a server."""
+    return [n for n in names if n in SECRET or not ((p := Path(folder) / n).is_symlink() or p.is_dir() or p.is_file())]
 
 
 @lru_cache(maxsize=1)

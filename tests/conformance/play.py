@@ -324,7 +324,7 @@ class Play:
             if process.poll() is not None:
                 if process.returncode == UNSUPPORTED:
                     raise Unsupported
-                raise Mismatch("the server starts", Outcome(process.returncode, False, 0, "").describe(0) + ": " + _last_line(tail(log)))
+                raise Mismatch("the server starts and stays", f"ended with {process.returncode}: {_last_line(tail(log))}")
             if time.monotonic() > deadline:
                 raise Mismatch("OUTDIR/server.json", f"not there after {self.case.limit_s:g} s")
             time.sleep(0.01)

@@ -15,17 +15,18 @@ from conformance.rules import text_of
 XML_BAD = {c: "?" for c in (*range(9), 11, 12, *range(14, 32))}
 
 
-def repeat_command(result: dict[str, Any]) -> str:
+def repeat_command(run: Run, result: dict[str, Any]) -> str:
+    given = next((a.get("given", a["adapter"]) for a in run.adapters if a["adapter"] == result["adapter"]), result["adapter"])
     prog = os.environ.get("CONFORM_PROG", "pbsref conform")
-    return f"{prog} run {result['case']} --adapter {shlex.quote(result['adapter'])} -v"
+    return f"{prog} run {result['case']} --adapter {shlex.quote(given)} -v"
 
 
-def failure_text(result: dict[str, Any]) -> str:
+def failure_text(run: Run, result: dict[str, Any]) -> str:
     """A failure as the terminal shows it."""
     lines = [f"FAIL {result['case']} ({result['adapter']}, {result['level']})"]
     lines += [f"  {title}: {result[name]}" for title, name in (("expected", "expected"), ("actual  ", "actual"))]
     lines += [f"  {rule}: {text_of(rule)[:300]}" for rule in result["rules"]]
-    return "\n".join([*lines, f"  repeat:   {repeat_command(result)}", ""])
+    return "\n".join([*lines, f"  repeat:   {repeat_command(run, result)}", ""])
 
 
 def table(run: Run) -> str:
@@ -92,7 +93,7 @@ def _junit_case(suite: ElementTree.Element, run: Run, result: dict[str, Any]) ->
     elif result["verdict"] in ("fail", "error"):
         kind = "failure" if result["verdict"] == "fail" else "error"
         body = ElementTree.SubElement(case, kind, message=(" ".join(result["rules"]) + ": " + result["actual"][:200]).translate(XML_BAD))
-        body.text = text + f"\n{result['reason']}\n{repeat_command(result)}\n".translate(XML_BAD)
+        body.text = text + f"\n{result['reason']}\n{repeat_command(run, result)}\n".translate(XML_BAD)
 
 
 def write(run: Run, folder: Path) -> None:
@@ -100,4 +101,4 @@ def write(run: Run, folder: Path) -> None:
     run.save(folder / "results.jsonl")
     (folder / "matrix.md").write_text("# Conformance\n\n" + matrix(run), encoding="utf-8")
     (folder / "junit.xml").write_bytes(junit(run))
-    (folder / "report.html").write_text(report_html.page(run, repeat_command), encoding="utf-8", errors="replace")
+    (folder / "report.html").write_text(report_html.page(run, lambda result: repeat_command(run, result)), encoding="utf-8", errors="replace")

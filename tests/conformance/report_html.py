@@ -28,7 +28,7 @@ thead th { color: var(--faint); font-weight: 500 } td.n { white-space: nowrap }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .35rem 0; background: var(--paper) }
 details > summary { cursor: pointer; padding: .4rem .7rem; overflow-wrap: anywhere } details[open] > summary { border-bottom: 1px solid var(--line) }
 details > div { padding: .5rem .9rem } details details { background: var(--panel) }
-summary .right { float: right; padding-left: 1rem } .bar { display: flex; height: 8px; width: 10rem; border-radius: 4px; overflow: hidden; background: var(--line) }
+summary .right { float: right; padding-left: 1rem } summary::after { content: ""; display: block; clear: both } .bar { display: flex; height: 8px; width: 10rem; border-radius: 4px; overflow: hidden; background: var(--line) }
 .bar i { display: block; height: 100% } pre, code { font: 13px/1.45 ui-monospace, monospace } code { background: var(--panel); padding: 0 .2em; border-radius: 3px }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .5rem .7rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0 .8rem }
 details details pre { background: var(--paper) } dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .3rem 0 } dt { color: var(--faint) } dd { margin: 0; overflow-wrap: anywhere }
@@ -47,6 +47,10 @@ def prose(text: str) -> str:
     return re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", out)
 
 
+def clipped(text: str, size: int) -> str:
+    return text if len(text) <= size else text[:size].rsplit(" ", 1)[0].replace("`", "") + " …"
+
+
 def verdict(name: str, more: str = "") -> str:
     return f'<span class="v {name}">{name}{more}</span>'
 
@@ -54,6 +58,7 @@ def verdict(name: str, more: str = "") -> str:
 class Page:
     def __init__(self, run: Run, repeat: Callable[[dict[str, Any]], str]) -> None:
         self.run, self.repeat = run, repeat
+        self.absent = {a["adapter"] for a in run.adapters if a["absent"]}
         self.cases: dict[str, Case] = {}
         try:
             self.cases = {c.id: c for c in load()}
@@ -123,13 +128,13 @@ class Page:
     def case(self, ident: str, anchor: bool = True) -> str:
         results = self.by_case[ident]
         first, found = results[0], self.cases.get(ident)
-        marks = " · ".join(f'{esc(r["adapter"])} {self.mark(r)}' for r in results)
+        marks = " · ".join(f'{esc(r["adapter"])} {self.mark(r)}' for r in results if r["verdict"] not in ("unsupported", "skip"))
         does = esc(found.get("does")) if found else ""
-        out = [f'<details{f" id={chr(34)}{esc(ident)}{chr(34)}" if anchor else ""}><summary><b>{esc(ident)}</b> <span class=faint>{esc(first["level"])}</span> {does}<span class=right>{marks}</span></summary><div>']
+        out = [f'<details{f" id={chr(34)}{esc(ident)}{chr(34)}" if anchor else ""}><summary><span class=right>{marks}</span><b>{esc(ident)}</b> <span class=faint>{esc(first["level"])}</span> {does}</summary><div>']
         if found and found.get("why"):
             out.append(f'<p>If this fails: {esc(found.get("why"))}</p>')
         out += [f"<b>{rule}</b><blockquote>{prose(text_of(rule))}</blockquote>" for rule in first["rules"]]
-        out += [self.outcome(r) for r in results if r["verdict"] not in ("unsupported",)]
+        out += [self.outcome(r) for r in results if r["verdict"] != "unsupported" and r["adapter"] not in self.absent]
         if found:
             shown = {k: v for k, v in found.data.items() if k not in ("id", "does", "why", "rules", "level")}
             text = json.dumps(shown, indent=1, ensure_ascii=False)
@@ -165,7 +170,7 @@ class Page:
                 lines.append(f'<li><a href="#{esc(case)}">{esc(case)}</a>: {marks}</li>')
             bad = any(r["verdict"] == "fail" for case in found[rule] for r in self.by_case[case])
             state = verdict("fail") if bad else f"<span class=faint>{len(found[rule])}</span>"
-            rows.append(f"<details><summary><b>{rule}</b> {prose(text_of(rule)[:110])}<span class=right>{state}</span></summary>"
+            rows.append(f"<details><summary><span class=right>{state}</span><b>{rule}</b> {prose(clipped(text_of(rule), 110))}</summary>"
                         f"<div><blockquote>{prose(text_of(rule))}</blockquote><ul>{''.join(lines)}</ul></div></details>")
         return f"<details><summary><b>{esc(name)}</b> <span class=faint>{len(idents)} rules</span></summary><div>{''.join(rows)}</div></details>"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The text of the specification's rules, for reports."""
+"""The text of the specification's rules, for reports and failures."""
 from __future__ import annotations
 
 import re
@@ -9,8 +9,9 @@ from pathlib import Path
 
 from conformance.cases import SPEC
 
-SHEETS = "PXAR|CRT|EXT|BLOB|IDX|CAT|MAN|CRY|BKP|RDR|API|CLI|CHK|CDM|APX|SPL|SYS"
-DEFINE = re.compile(rf"^\s*(?:[-*|]\s*)?(?:\*\*|`|\|\s*)*((?:{SHEETS})-\d{{3}}[a-z]?)\b(.*)")
+SHEET_ROW = re.compile(r"^\|\s*`([a-z-]+\.md)`\s*\|\s*([A-Z]{2,5})\s*\|", re.M)
+DEFINE = re.compile(r"^\s*(?:[-*|]\s*)?(?:\*\*|`|\|\s*)*(([A-Z]{2,5})-\d{3}[a-z]?)\b(.*)")
+LEVELS = "\n## Levels\n"
 LONGEST = 2000
 
 
@@ -25,30 +26,30 @@ def _continues(line: str) -> bool:
     return bool(line.strip()) and not DEFINE.match(line) and not line.lstrip().startswith(("|", "#", "```"))
 
 
-def _read(path: Path) -> dict[str, Rule]:
+def _read(path: Path, prefix: str) -> dict[str, Rule]:
     found: dict[str, Rule] = {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split(LEVELS)[0].splitlines()
     for number, line in enumerate(lines):
         match = DEFINE.match(line)
-        if not match or match[1] in found:
+        if not match or match[2] != prefix or match[1] in found:
             continue
-        text = match[2]
+        text = match[3]
         if not line.lstrip().startswith("|"):
             for more in lines[number + 1:number + 40]:
                 if not _continues(more):
                     break
                 text += " " + more.strip()
-        text = text.strip().strip("|").strip().removeprefix("**").lstrip("`:—- |").strip()
+        text = text.strip().strip("|").strip().removeprefix("**").lstrip(":—- |").strip()
         found[match[1]] = Rule(match[1], text[:LONGEST], path.name)
     return found
 
 
 @lru_cache(maxsize=1)
 def rules() -> dict[str, Rule]:
+    """By ID. Which sheet defines which prefix says the reading order in spec/README.md."""
     out: dict[str, Rule] = {}
-    for path in sorted(SPEC.glob("*.md")):
-        for ident, rule in _read(path).items():
-            out.setdefault(ident, rule)
+    for name, prefix in SHEET_ROW.findall((SPEC / "README.md").read_text(encoding="utf-8")):
+        out |= _read(SPEC / name, prefix)
     return out
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from conformance.adapters import clean_env, end_group, program, tail
 from conformance.cases import CaseError
 
-USER, PASSWORD = "root@pam", "secret"
-TOKEN, TOKEN_SECRET = "root@pam!t1", "tok-secret"
+USER, PASSWORD = "root@pam", "pw-4711"
+TOKEN, TOKEN_SECRET = "root@pam!t1", "tok-4712"
 DATASTORE = "store1"
 START_LIMIT_S = 30
 

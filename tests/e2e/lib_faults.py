@@ -63,7 +63,7 @@ def run_with_change(client: Client, folder: Path, path: Path, call: str, change:
         out, err = process.communicate(timeout=LIMIT_S)
     finally:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # strace alone would leave the program running
             process.communicate()
     text = err.decode(errors="surrogateescape")
     assert process.returncode >= 0 and process.returncode != 99, text

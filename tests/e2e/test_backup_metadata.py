@@ -1,4 +1,4 @@
-# covers: BKP-226 BKP-227 BKP-230 CDM-003 CDM-005 CDM-006 CDM-010 CDM-011 CDM-012 CDM-021 CDM-024 CDM-025 CDM-026 CDM-027 CDM-028 CDM-029 CDM-030 CDM-031 CDM-032 CDM-033 CDM-037 CDM-044 CDM-093 CDM-101 CDM-102 CDM-104 CDM-116 CDM-120 CDM-121 CDM-122 CDM-123 CDM-124 CDM-125 CDM-129 CDM-132 CDM-163 CDM-164
+# covers: BKP-226 BKP-227 BKP-230 CDM-003 CDM-005 CDM-006 CDM-010 CDM-011 CDM-012 CDM-021 CDM-024 CDM-025 CDM-026 CDM-027 CDM-028 CDM-029 CDM-030 CDM-031 CDM-032 CDM-033 CDM-037 CDM-044 CDM-093 CDM-101 CDM-102 CDM-104 CDM-116 CDM-120 CDM-121 CDM-122 CDM-123 CDM-124 CDM-125 CDM-129 CDM-132 CDM-163 CDM-164 CHK-084
 # SPDX-License-Identifier: MIT
 """Backups in metadata mode: what is re-used of the previous snapshot, what is not, and that every snapshot holds its source."""
 from __future__ import annotations
@@ -7,14 +7,13 @@ import json
 import os
 import re
 import shutil
-import struct
 import subprocess
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lib_damage import index_rows, repack_manifest, rows_of
 from support import (CLIENT_OUTPUT, KEYFILE, ROOT_USER, T0, Client, Repo, Server, assert_holds, assert_same, assert_sound,
                      golden_tree, manifest_of, noise, oracle_store, program, scenario, small_tree, snapshot_dirs, snapshots_of)
 
@@ -54,33 +53,6 @@ class Run:
     def assert_no_reference(self) -> None:
         assert USING not in self.lines and SUMMARY not in self.lines
         assert self.payload["injected_chunks"] == 0 and self.payload["reused_files"] == 0
-
-
-def index_rows(store: Path, which: int, name: str = "root.ppxar.didx") -> list[tuple[int, bytes]]:
-    return rows_of(store / snapshot_dirs(store)[which].path / name)
-
-
-def rows_of(index: Path) -> list[tuple[int, bytes]]:
-    data = index.read_bytes()[4096:]
-    return [(struct.unpack_from("<Q", data, at)[0], data[at + 8:at + 40]) for at in range(0, len(data), 40)]
-
-
-def repack_manifest(store: Path, which: int, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Writes the manifest of a snapshot again, as an uncompressed blob."""
-    snapshot, manifest = snapshot_dirs(store)[which], read_manifest(store, which)
-    edit(manifest)
-    data = json.dumps(manifest).encode()
-    blob = bytes([66, 171, 56, 7, 190, 131, 112, 161]) + struct.pack("<I", zlib.crc32(data)) + data
-    (store / snapshot.path / "index.json.blob").write_bytes(blob)
-
-
-def read_manifest(store: Path, which: int) -> dict[str, Any]:
-    import zstandard
-    blob = (store / snapshot_dirs(store)[which].path / "index.json.blob").read_bytes()
-    data = blob[12:]
-    if blob[:8] != bytes([66, 171, 56, 7, 190, 131, 112, 161]):
-        data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
-    return json.loads(data)
 
 
 # ---- re-use ----

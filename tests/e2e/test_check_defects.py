@@ -125,7 +125,7 @@ def change(name: str, **values: Any) -> Callable[[manifest.Manifest], None]:
     (change(d.META, size=7), "file-size", "MAN-072", d.META),
     (change(d.PAYLOAD, csum=bytes(32)), "file-checksum", "MAN-072", d.PAYLOAD),
     (change(d.PAYLOAD, crypt_mode="sign-only"), "file-crypt-mode", "CDM-121", d.PAYLOAD),
-    (lambda m: m.files.append(manifest.File("more.img.fidx", 1, bytes(32))), "file-missing", "MAN-072", "more.img.fidx"),
+    (lambda m: m.files.append(manifest.File("more.img.fidx", 1, bytes(32))), "file-unavailable", "MAN-072", "more.img.fidx"),
     (lambda m: m.files.append(m.files[0]), "manifest", "MAN-073", "index.json.blob"),
     (lambda m: m.files.append(manifest.File("odd.name", 1, bytes(32))), "manifest", "MAN-073", "index.json.blob"),
     (lambda m: setattr(m, "id", "other"), "manifest", "MAN-071", "index.json.blob"),
@@ -145,10 +145,10 @@ def test_manifest_that_cannot_be_read(dir_repo: Repo) -> None:
 
 @pytest.mark.parametrize("at, raw, name, rule", [
     (32, bytes(32), "index-checksum", "IDX-010"),
-    (4096, (10**9).to_bytes(8, "little"), "index", "IDX-023"),
     (4096 + 40, (16).to_bytes(8, "little"), "index", "IDX-024"),
-    (0, bytes(8), "index", "IDX-015"),
-], ids=["stored-checksum", "decreasing", "empty-chunk", "magic"])
+    (4096, (10**9).to_bytes(8, "little"), "file-unavailable", "MAN-072"),  # the server does not hand these out
+    (0, bytes(8), "file-unavailable", "MAN-072"),
+], ids=["stored-checksum", "empty-chunk", "decreasing", "magic"])
 def test_index_that_no_writer_makes(dir_repo: Repo, at: int, raw: bytes, name: str, rule: str) -> None:
     snapshot = d.write(dir_repo.store, "host/bad", d.Split().files())
     path = dir_repo.store / snapshot / d.PAYLOAD

@@ -300,6 +300,19 @@ def test_usage_errors(make_client: Callable[..., Client], text: str, args: list[
     make_client(PBS_REPOSITORY="127.0.0.1:1:store", PBS_PASSWORD="x").expect_failure(2, text, *args)
 
 
+@pytest.mark.parametrize("group", ["pxar", "key", "snapshot", "store", "reuse", "catalog"])
+def test_a_group_without_a_verb_lists_its_verbs(make_client: Callable[..., Client], group: str) -> None:
+    client = make_client()
+    commands = [line.strip() for line in client.expect_ok("help").stdout.splitlines() if line.startswith(f"  {group} ")]
+    assert commands
+    for args, text in (([group], "no command specified."), ([group[:3]], "no command specified."),
+                       ([group, "nosuch"], f"no such command '{group} nosuch'")):
+        result = client.expect_failure(2, text, *args)
+        assert result.out == b"" and [line.strip() for line in result.lines()[1:-1]] == commands
+    result = client.expect_ok(group, "--help")
+    assert result.stderr == "" and [line.strip() for line in result.stdout.splitlines()[1:]] == commands
+
+
 def test_log_level(dir_repo: Repo, tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "source", entries=3)
     assert dir_repo.client.expect_ok("backup", f"a.pxar:{tree}", "--backup-id", "box", env={"PBS_LOG": "warn"}).stderr == ""

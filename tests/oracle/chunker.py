@@ -39,7 +39,7 @@ class Scanner:
     """The plain chunker with the scan contract of CHK-040..045."""
 
     def __init__(self, avg: int):
-        if avg < 1024 or avg & (avg - 1):
+        if avg < 256 or avg & (avg - 1):
             raise OracleError("CHK-001", None, f"average {avg}")
         self.min, self.max = avg // 4, avg * 4  # CHK-004
         self.mask, self.limit = 2 * avg - 1, 2 * avg - 3  # CHK-005
@@ -61,7 +61,8 @@ class Scanner:
     def scan(self, data: bytes) -> int:
         """CHK-030..032; the same as `roll` for each byte, written out for speed."""
         values, ring, h, size = table(), self.ring, self.h, self.size
-        low, high, mask, limit = self.min, self.max, self.mask, self.limit
+        low, high = max(self.min, WINDOW + 1), self.max  # CHK-023: no test while the window fills
+        mask, limit = self.mask, self.limit
         for count, byte in enumerate(data, 1):
             slot = size & 63
             h = (h << 1 | h >> 31) & M32 ^ values[byte]
@@ -156,7 +157,7 @@ class FastScanner:
 
     def scan(self, data: bytes) -> int:
         stop = self.pos + len(data)
-        where = bisect_left(self.ends, max(self.pos + 1, self.start + self.min))
+        where = bisect_left(self.ends, max(self.pos + 1, self.start + max(self.min, WINDOW + 1)))
         end = self.ends[where] if where < len(self.ends) else stop + 1
         end = min(end, self.start + self.max)
         if end > stop:

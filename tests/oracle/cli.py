@@ -70,7 +70,7 @@ def do_restore(args: Args) -> int:
     store = Store(args.store, key_of(args))
     snapshot = store.find(args.snapshot)
     stored = index.stored_name(args.archive)
-    if stored.endswith("pxar.didx") and not args.raw:
+    if stored.endswith(("pxar.didx", ".pxar.meta.didx")) and not args.raw:
         print(archive_tree.extract(store.reader(snapshot, args.archive), args.target), "entries")
     else:
         store.copy(snapshot, args.archive, args.target)
@@ -130,7 +130,7 @@ def do_extract(args: Args) -> int:
 
 def do_create(args: Args) -> int:
     options = pxar_write.Options([os.fsencode(p) for p in args.exclude], args.normalise,
-                                 args.skip_lost_and_found, args.all_file_systems)
+                                 args.skip_lost_and_found, args.all_file_systems, draft=args.draft)
     with open(args.file, "xb") as archive:
         if not args.payload_output:
             pxar_write.create(args.source, archive, None, options)
@@ -219,6 +219,7 @@ def parser() -> argparse.ArgumentParser:
     ignoring(selecting(pxar_file(verb("pxar-compare", do_pxar_compare, "file", "source"))))
     sub = selecting(verb("pxar-create", do_create, "source", "file"))
     sub.add_argument("--payload-output")
+    sub.add_argument("--draft", action="store_true", help="split as draft-split does")
     sub.add_argument("--all-file-systems", action="store_true")
     ignoring(verb("tree-diff", do_diff, "a", "b"))
     verb("index-dump", do_index, "file")

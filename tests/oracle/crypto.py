@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -110,8 +109,11 @@ def derive(kdf: dict[str, Any], password: bytes) -> bytes:
 
 def _base64(text: Any) -> bytes:
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (TypeError, binascii.Error):
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        if base64.b64encode(raw).rstrip(b"=").decode() != text.rstrip("="):
+            raise ValueError  # bits that no byte takes are not zero (RFC 4648, 3.5)
+        return raw
+    except (TypeError, ValueError):  # binascii.Error is one
         raise OracleError("CRY-023", None, "bad base64", "bad-json") from None
 
 

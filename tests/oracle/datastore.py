@@ -152,7 +152,7 @@ class Store:
         """pxar reader over an archive, split or not (IDX-094)."""
         files = files or self.usable(snapshot)
         names = index.resolve(archive, {f.filename for f in files.files})
-        if not names[0].endswith("pxar.didx"):
+        if not names[0].endswith(("pxar.didx", ".pxar.meta.didx")):
             raise OracleError("IDX-094", None, f"{archive} is not a pxar archive", "not-found")
         sources = [self.stream(snapshot, name, files) for name in names]
         return Reader(sources[0], sources[1] if len(sources) > 1 else None)

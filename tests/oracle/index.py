@@ -124,6 +124,8 @@ def _header(magic: bytes, uuid: bytes, ctime: int, body: bytes, more: bytes) -> 
 
 def stored_name(name: str) -> str:
     """Stored file name of an archive name (IDX-080, IDX-083, IDX-084)."""
+    if name.endswith(DRAFT_HALVES):  # SPL-015
+        return name + ".didx"
     stem, dot, extension = name.rpartition(".")
     if not dot or not stem:
         raise OracleError("IDX-083", None, f"no archive type in {name!r}", "bad-name")
@@ -143,11 +145,30 @@ def safe_name(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name) is not None
 
 
+DRAFT_HALVES = (".pxar.meta", ".pxar.pld", ".pxar.data")
+
+
+def _draft_pair(base: str, present: set[str]) -> list[str]:
+    """SPL-010, SPL-014."""
+    if base + ".meta.didx" not in present:
+        raise OracleError("IDX-094", None, f"no archive {base!r} in the manifest", "not-found")
+    payloads = [name for name in (base + ".pld.didx", base + ".data.didx") if name in present]
+    if len(payloads) > 1:
+        raise OracleError("SPL-014", None, f"two payload archives of {base!r}", "bad-name")
+    return [base + ".meta.didx", *payloads]
+
+
 def resolve(name: str, present: set[str]) -> list[str]:
-    """Stored name, or for split archives both halves: metadata, payload (IDX-094)."""
+    """Stored name, or for split archives both halves: metadata, payload (IDX-094, SPL-015)."""
     stored = stored_name(name)
     if stored not in present and stored.endswith(".pxar.didx"):
-        stored = stored.removesuffix(".pxar.didx") + ".mpxar.didx"
+        base = stored.removesuffix(".didx")
+        stored = base.removesuffix(".pxar") + ".mpxar.didx"
+        if stored not in present and base + ".meta.didx" in present:
+            stored = base + ".meta.didx"
+    for half in DRAFT_HALVES:
+        if stored.endswith(half + ".didx"):
+            return _draft_pair(stored.removesuffix(half + ".didx") + ".pxar", present)
     if stored not in present:
         raise OracleError("IDX-094", None, f"no archive {name!r} in the manifest", "not-found")
     for ending in (".mpxar.didx", ".ppxar.didx"):

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Strict sequential parser of pxar archives, version 1 and 2 (spec/pxar-format.md).
 
+Also of the two drafts: split archives without markers and version (spec/draft-split-stream.md) are
+taken for such if no FORMAT_VERSION stands at their beginning, and files may be references into an
+appendix (spec/draft-appendix.md), which are handed out as the files they lead to.
+
 Rejects everything that no encoder writes and that the facts do not require readers to accept.
 Tolerated on purpose: any order of names (PXAR-034), unsorted ACL lists (PXAR-110), garbage in
 ENTRY's padding (PXAR-055), ENTRY_V1 (PXAR-062), an explicit FORMAT_VERSION 1 (PXAR-041).
@@ -58,6 +62,10 @@ class Reader:
         self.prologue: list[Item] = []
         self.files: dict[int, bytes] = {}  # FILENAME position -> path, of regular files
         self.consumed = 16  # end of the last referenced payload (PXAR-241)
+        self.base = 0  # what the root's tail counts from (PXAR-153, APX-035)
+        self.payload_kind = ""  # draft: PAYLOAD or PAYLOAD_REF, whichever came first
+        self.appendix = (0, 0)  # start and length of the appendix
+        self.places: list[tuple[int, int]] = []  # of files in it
 
     # -- items ---------------------------------------------------------------------------------
 
@@ -87,6 +95,11 @@ class Reader:
     def read_prologue(self) -> int:
         """FORMAT_VERSION and PRELUDE (PXAR-040..046); returns the position of the root ENTRY."""
         item = self.header(0)
+        self.find_appendix()
+        if item.type == "DRAFT_VERSION":  # APX-035
+            self.prologue.append(item)
+            self.base = 16
+            return 16
         if item.type != "FORMAT_VERSION":
             return 0
         self.version = int.from_bytes(self.content(item), "little")
@@ -94,6 +107,8 @@ class Reader:
         if self.version not in (1, 2):
             raise OracleError("PXAR-041", 0, f"unknown format version {self.version}")
         self.prologue.append(item)
+        if self.appendix[1]:
+            self.base = 24
         item = self.header(24)
         if item.type != "PRELUDE":
             return 24
@@ -103,12 +118,37 @@ class Reader:
         self.prologue.append(item)
         return 24 + item.size
 
+    def find_appendix(self) -> None:
+        """What the last record says (APX-060, APX-061)."""
+        end = self.archive.size
+        raw = self.archive.read(end - 48, 48) if end >= 48 else bytes(48)
+        (tail, back, size), (last, offset, total) = GOODBYE_RECORD.iter_unpack(raw)
+        if last != CODE["APPENDIX_TAIL"]:
+            return
+        start = end - size - offset
+        if tail != CODE["GOODBYE_TAIL"] or not 0 < total == offset or start < 24 or back > end - size:
+            raise OracleError("APX-061", end - 24, "last record does not lead to an appendix")
+        if self.archive.read(start - 24, 24) != HEADER.pack(CODE["APPENDIX"], 24) + total.to_bytes(8, "little"):
+            raise OracleError("APX-061", start - 24, "no APPENDIX item where the last record leads")
+        self.appendix = (start, total)
+
+    @property
+    def is_draft(self) -> bool:
+        """SPL-026: neither version nor prelude."""
+        return not self.explicit_version
+
     def check_payload_frame(self) -> None:
         """Start and tail marker of the payload stream (PXAR-133..135, PXAR-240)."""
         if self.payload is None:
             return
-        if self.version != 2:
+        if self.version != 2 and not self.is_draft:
             raise OracleError("PXAR-008", 0, "payload stream given for a version 1 archive")
+        if self.is_draft:  # no start marker (SPL-025), but a tail (SPL-024)
+            self.consumed = 0
+            tail = self.payload.read(max(self.payload.size - 16, 0), 16)
+            if tail != HEADER.pack(CODE["PAYLOAD_TAIL"], 16):
+                raise OracleError("SPL-024", self.payload.size, "payload stream has no tail marker")
+            return
         start = self.payload.read(0, 16)
         if start != HEADER.pack(CODE["PAYLOAD_START"], 16):
             raise OracleError("PXAR-134", 0, "payload stream has no start marker")
@@ -179,6 +219,8 @@ class Reader:
         if item.type == "HARDLINK" and path:
             self.read_hardlink(entry, item)
             return entry
+        if item.type == "APPENDIX_REF" and path:
+            return self.read_appendix_ref(entry, item)
         if item.type not in ("ENTRY", "ENTRY_V1"):
             raise OracleError("PXAR-030", pos, f"{item.type} where ENTRY is expected")
         self.read_stat(entry, item)
@@ -200,7 +242,12 @@ class Reader:
 
     def read_end(self, entry: Entry, item: Item) -> None:
         """The item after the attributes has to fit the type in `mode` (PXAR-220)."""
-        wanted = ENDS.get(entry.kind, "PAYLOAD_REF" if self.version == 2 else "PAYLOAD")
+        wanted = ENDS.get(entry.kind, "PAYLOAD_REF" if self.version == 2 and not self.appendix[1]
+                          else "PAYLOAD")
+        if entry.kind == "file" and self.is_draft and item.type in ("PAYLOAD", "PAYLOAD_REF"):
+            # one kind in the whole archive (SPL-020)
+            wanted = self.payload_kind = self.payload_kind or (
+                "PAYLOAD_REF" if self.payload is not None else item.type)
         if wanted is None:
             if item.type in ("FILENAME", "GOODBYE"):
                 return  # belongs to the caller (PXAR-037)
@@ -247,7 +294,7 @@ class Reader:
         """PAYLOAD_REF and, with a payload stream, the PAYLOAD header it points to."""
         raw = self.content(item)
         offset, size = int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little")
-        if offset < 16:
+        if offset < 16 and not self.is_draft:
             raise OracleError("PXAR-134", item.offset, f"payload reference to {offset}")
         if not self.lax_refs and offset < self.consumed:  # PXAR-139, PXAR-242, PXAR-245
             raise OracleError("PXAR-245", item.offset,
@@ -259,6 +306,41 @@ class Reader:
             if self.payload.read(offset, 16) != HEADER.pack(CODE["PAYLOAD"], 16 + size):
                 raise OracleError("PXAR-243", item.offset, f"no PAYLOAD of size {size} at {offset}")
         return Content("payload", offset, offset + 16, size)
+
+    def read_appendix_ref(self, ref: Entry, item: Item) -> Entry:
+        """The file that stands in the appendix, under the reference's name (APX-028, APX-029, APX-054)."""
+        raw = self.content(item)
+        offset, size = int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little")
+        start, total = self.appendix
+        if not total:
+            raise OracleError("APX-056", item.offset, "reference, but no appendix")
+        if offset >= total:
+            raise OracleError("APX-054", item.offset, f"reference to {offset} of {total} bytes")
+        name_item = self.header(start + offset)
+        if name_item.type != "FILENAME":
+            raise OracleError("APX-054", item.offset, f"reference to a {name_item.type}")
+        name = self.text(name_item, self.content(name_item), "PXAR-071")
+        if name != ref.path.rpartition(b"/")[2]:
+            raise OracleError("APX-054", item.offset, f"reference to {name!r}")
+        entry = self.read_node(ref.path, ref.start, name_item.offset + name_item.size)
+        if entry.kind != "file" or entry.content is None or entry.content.where != "archive" \
+                or entry.appendix is not None:
+            raise OracleError("APX-029", item.offset, f"reference to a {entry.kind}")
+        if entry.content.size != size:
+            raise OracleError("APX-054", item.offset, f"{entry.content.size} bytes, reference says {size}")
+        end = entry.content.offset + size - start
+        if end > total:
+            raise OracleError("APX-054", item.offset, "file runs beyond the appendix")
+        self.places.append((offset, end))
+        entry.appendix, entry.items, entry.end = offset, [item], item.offset + item.size
+        return entry
+
+    def check_places(self) -> None:
+        """No two references to the same bytes (APX-054)."""
+        self.places.sort()
+        for (_, end), (start, _) in zip(self.places, self.places[1:]):
+            if start < end:
+                raise OracleError("APX-054", self.appendix[0] + start, "two references overlap")
 
     # -- directories ---------------------------------------------------------------------------
 
@@ -277,11 +359,15 @@ class Reader:
     def check_goodbye(self, frame: Frame, item: Item) -> None:
         """Every record of the table (PXAR-150..158, PXAR-170)."""
         pos, raw = item.offset, self.content(item)
-        if len(raw) % 24 or len(raw) // 24 != len(frame.children) + 1:
+        tails = 2 if self.appendix[1] and not frame.entry.path else 1  # APX-034
+        if len(raw) % 24 or len(raw) // 24 != len(frame.children) + tails:
             raise OracleError("PXAR-150", pos, f"goodbye table of {len(raw)} bytes for "
                                                f"{len(frame.children)} children")
-        *records, tail = GOODBYE_RECORD.iter_unpack(raw)
-        base = frame.entry.entry if frame.entry.path else 0  # PXAR-153
+        records = list(GOODBYE_RECORD.iter_unpack(raw))
+        if tails == 2 and records.pop() != (CODE["APPENDIX_TAIL"], pos - self.appendix[0], self.appendix[1]):
+            raise OracleError("APX-032", pos, "last record does not fit the appendix")
+        *records, tail = records
+        base = frame.entry.entry if frame.entry.path else self.base  # PXAR-153
         if tail != (CODE["GOODBYE_TAIL"], pos - base, item.size):
             raise OracleError("PXAR-152", pos, f"goodbye tail {tail}")
         hashes = sorted(child.hash for child in frame.children)
@@ -324,6 +410,14 @@ class Reader:
                 stack.pop()
                 if stack:
                     self.add_child(stack[-1], frame.entry.path.rpartition(b"/")[2], frame.entry)
+                continue
+            if item.type == "APPENDIX":  # APX-025, APX-026: once, behind all children of the root
+                if len(stack) > 1 or item.offset + 24 != self.appendix[0] or not self.places:
+                    raise OracleError("APX-026", pos, "misplaced APPENDIX")
+                self.check_places()
+                pos = sum(self.appendix)
+                if self.header(pos).type != "GOODBYE":
+                    raise OracleError("APX-025", pos, "entries behind the appendix")
                 continue
             if item.type != "FILENAME":
                 raise OracleError("PXAR-224", pos, f"{item.type} instead of FILENAME or GOODBYE")

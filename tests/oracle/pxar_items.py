@@ -37,12 +37,17 @@ TYPES: dict[str, tuple[int, str]] = {
     "GOODBYE_TAIL": (0xEF5EED5B753E1555, "__PROXMOX_FORMAT_PXAR_GOODBYE_TAIL_MARKER__"),
     "PAYLOAD_START": (0x834C68C2194A4ED2, "__PROXMOX_FORMAT_PXAR_PAYLOAD_START_MARKER__"),
     "PAYLOAD_TAIL": (0x6C72B78B984C81B5, "__PROXMOX_FORMAT_PXAR_PAYLOAD_TAIL_MARKER__"),
+    # of the draft with an appendix (APX-010..013)
+    "APPENDIX": (0x9FF6C9507864B38D, "__PROXMOX_FORMAT_APPENDIX__"),
+    "APPENDIX_REF": (0x849B4A17E0234F8E, "__PROXMOX_FORMAT_PXAR_APPENDIX_REF__"),
+    "APPENDIX_TAIL": (0x5B1B9ABB7AE454F1, "__PROXMOX_FORMAT_APPENDIX_TAIL__"),
+    "DRAFT_VERSION": (0x3AF1A225C9D83FD3, "__PROXMOX_FORMAT_VERSION_2__"),
 }
 CODE: dict[str, int] = {name: code for name, (code, _) in TYPES.items()}
-# items that may stand in an archive (the three markers may not, PXAR-223)
+# items that may stand in an archive (the markers of tables and payload streams may not, PXAR-223)
 ARCHIVE_ITEM: dict[int, str] = {
     code: name for name, code in CODE.items()
-    if name not in ("GOODBYE_TAIL", "PAYLOAD_START", "PAYLOAD_TAIL")
+    if name not in ("GOODBYE_TAIL", "PAYLOAD_START", "PAYLOAD_TAIL", "APPENDIX_TAIL")
 }
 
 # PXAR-020: content size limits (lowest, highest); exact for fixed structs (PXAR-021..024)
@@ -52,6 +57,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "ACL_USER": (16, 16), "ACL_GROUP": (16, 16), "ACL_DEFAULT_USER": (16, 16),
     "ACL_DEFAULT_GROUP": (16, 16), "FILENAME": (2, 4097), "SYMLINK": (2, 4097),
     "HARDLINK": (10, 4105), "XATTR": (1, 65791), "FCAPS": (0, 65791), "GOODBYE": (24, M64),
+    "APPENDIX": (8, 8), "APPENDIX_REF": (16, 16), "DRAFT_VERSION": (0, 0),  # APX-020, APX-035
 }
 # PXAR-031: the order the encoder always writes; a True marks items that may repeat (PXAR-032)
 ATTRIBUTES: dict[str, tuple[int, bool]] = {
@@ -131,7 +137,7 @@ class Acl:
 
 @dataclass(slots=True)
 class Content:
-    """Where a file's bytes are: in the archive (v1) or in the payload stream (v2)."""
+    """Where a file's bytes are: in the archive (v1) or in the payload stream (v2, draft)."""
     where: str  # "archive" or "payload"
     header: int  # position of the PAYLOAD header there (PXAR-131)
     offset: int  # position of the data
@@ -168,6 +174,7 @@ class Entry:
     link: Link | None = None
     content: Content | None = None
     items: list[Item] = field(default_factory=list)
+    appendix: int | None = None  # offset in the appendix of a file that is a reference (APX-028)
     end: int = 0  # for directories known only after their GOODBYE was read
 
     @property

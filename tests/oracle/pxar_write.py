@@ -37,6 +37,7 @@ class Options:
     fcaps: bool = True
     reuse: Mapping[bytes, int] = field(default_factory=dict)
     injections: Sequence[tuple[int, int]] = ()  # (boundary, bytes), ascending
+    draft: bool = False  # split archives without markers, version and prelude (SPL-020..026)
 
     def patterns(self) -> list[Pattern]:
         """The initial pattern list (CRT-040)."""
@@ -48,11 +49,11 @@ class Encoder:
     """Writes items; keeps the two stream positions and the goodbye records."""
 
     def __init__(self, archive: BinaryIO, payload: BinaryIO | None, prelude: bytes | None,
-                 injections: Sequence[tuple[int, int]] = ()):
+                 injections: Sequence[tuple[int, int]] = (), draft: bool = False):
         self.archive, self.payload, self.injections = archive, payload, list(injections)
         self.pos = self.payload_pos = 0
         self.dirs: list[tuple[int, int, bytes, list[tuple[int, int, int]]]] = []
-        if payload is not None:  # PXAR-200
+        if payload is not None and not draft:  # PXAR-200
             self.out_payload(HEADER.pack(CODE["PAYLOAD_START"], 16))
             self.item("FORMAT_VERSION", (2).to_bytes(8, "little"))
             if prelude is not None:
@@ -183,7 +184,7 @@ class Creator(Selection):
         self.source, self.options = source, options
         self.text = b"".join(p.stored() for p in self.initial)
         self.encoder = Encoder(archive, payload, None if payload is None else self.prelude(),
-                               options.injections)
+                               options.injections, options.draft)
         self.links: dict[tuple[int, int], tuple[bytes, int]] = {}
         self.fs: list[set[str]] = []  # features per open directory (CRT-067)
         self.devices: set[int] = set()
@@ -274,8 +275,8 @@ class Creator(Selection):
             self.encoder.file(name, entry, data)
 
     def add_cli_file(self) -> None:
-        """`.pxarexclude-cli` as last entry of a v1 archive (CRT-056)."""
-        if self.encoder.payload is None and self.initial:
+        """`.pxarexclude-cli` as last entry of a v1 archive (CRT-056) or a draft's (SPL-026)."""
+        if (self.encoder.payload is None or self.options.draft) and self.initial:
             entry = Entry(CLI_NAME, "file", 0, 0, 0o100600, 0, os.getuid(), os.getgid(), 0, 0,
                           content=Content("", 0, 0, len(self.text)))
             self.encoder.file(CLI_NAME, entry, io.BytesIO(self.text))

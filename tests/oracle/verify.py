@@ -117,18 +117,24 @@ class Verifier:
     def contents(self, snapshot: Snapshot, files: manifest.Manifest) -> None:
         """Parse archives and compare the catalog with them (CAT-060..065)."""
         archives: dict[str, list[tuple[str, bytes, int, int]]] = {}
+        places: dict[bytes, tuple[str, int]] = {}
         stored = None
         for entry in files.files:
             name = entry.filename
             if entry.crypt_mode == "encrypt" and self.store.key is None:
                 continue
             try:
-                if name.endswith((".pxar.didx", ".mpxar.didx")):
+                if name.endswith((".pxar.didx", ".mpxar.didx", ".pxar.meta.didx")):
                     reader = self.store.reader(snapshot, name, files)
-                    archives[name] = list(flat_entries(reader, name))
+                    entries = list(reader)
+                    archives[name] = list(flat_entries(entries, name))
+                    places |= flat_places(entries, name, reader.appendix)
                 elif name == "catalog.pcat1.didx":
                     source = self.store.stream(snapshot, name, files)
-                    stored = list(flat_catalog(catalog.parse(source.read(0, source.size))))
+                    data = source.read(0, source.size)
+                    stored = list(flat_catalog(catalog.parse(data)))
+                    if catalog.is_extended(data):
+                        self.places(f"{snapshot.path}/{name}", catalog.parse(data), places)
                 self.cuts(snapshot, files, name)
             except (OracleError, OSError) as e:
                 self.problem(f"{snapshot.path}/{name}", e)
@@ -142,6 +148,14 @@ class Verifier:
             if len(stored) != len(wanted):
                 self.problem(f"{snapshot.path}/catalog.pcat1.didx",
                              f"[CAT-062]: {len(stored)} entries, the archives have {len(wanted)}")
+
+    def places(self, where: str, items: list[catalog.Item], wanted: dict[bytes, tuple[str, int]]) -> None:
+        """Positions in an extended catalog; it comes behind all archives (APX-072..074)."""
+        found = {path: (item.type, item.position) for path, item in walk_catalog(items)
+                 if item.type in "fra"}
+        for path in sorted(found.keys() | wanted.keys()):
+            if found.get(path) != wanted.get(path):
+                self.problem(where, f"[APX-072]: {path!r} at {found.get(path)}, not {wanted.get(path)}")
 
     def cuts(self, snapshot: Snapshot, files: manifest.Manifest, name: str) -> None:
         """Chunk boundaries against the reference chunker, where they are deterministic."""
@@ -177,8 +191,20 @@ def flat_entries(entries: Iterable[Entry], archive: str) -> Iterable[tuple[str, 
         yield LETTERS[entry.kind], path, size, mtime
 
 
-def flat_catalog(items: list[catalog.Item]) -> Iterable[tuple[str, bytes, int, int]]:
-    """A catalog as lines, parents before children, iteratively."""
+def flat_places(entries: Iterable[Entry], archive: str,
+                appendix: tuple[int, int]) -> dict[bytes, tuple[str, int]]:
+    """What an extended catalog says of an archive: the archive itself, and every regular file."""
+    top = archive.encode()
+    out = {top: ("a", appendix[0])}
+    for entry in entries:
+        if entry.kind == "file":
+            ref = entry.appendix is not None
+            out[top + b"/" + entry.path] = ("r", entry.appendix or 0) if ref else ("f", entry.start)
+    return out
+
+
+def walk_catalog(items: list[catalog.Item]) -> Iterable[tuple[bytes, catalog.Item]]:
+    """Entries with their paths, parents before children, iteratively."""
     stack = [(b"", iter(items))]
     while stack:
         prefix, rest = stack[-1]
@@ -187,9 +213,15 @@ def flat_catalog(items: list[catalog.Item]) -> Iterable[tuple[str, bytes, int, i
             stack.pop()
             continue
         path = prefix + item.name
-        yield item.type, path, item.size, item.mtime
-        if item.type == "d":
+        yield path, item
+        if item.type in catalog.DIRS:
             stack.append((path + b"/", iter(item.children)))
+
+
+def flat_catalog(items: list[catalog.Item]) -> Iterable[tuple[str, bytes, int, int]]:
+    """A catalog as lines; the draft's entries as what they stand for (APX-082)."""
+    for path, item in walk_catalog(items):
+        yield {"r": "f", "a": "d"}.get(item.type, item.type), path, item.size, item.mtime
 
 
 def verify(root: str, key: Key | None = None, averages: dict[str, int] | None = None) -> Report:

@@ -1,5 +1,5 @@
-# covers: PXAR-001 PXAR-015 PXAR-052 PXAR-060 PXAR-062 PXAR-063 PXAR-085 PXAR-101 PXAR-102 PXAR-103 PXAR-104 PXAR-111
-# covers: PXAR-138 PXAR-150 PXAR-151 PXAR-157 PXAR-158 PXAR-172 PXAR-180 .. PXAR-191 CRT-116 BLOB-002 BLOB-003 BLOB-004
+# covers: PXAR-001 PXAR-015 PXAR-052 PXAR-060 PXAR-062 PXAR-063 PXAR-085 PXAR-101 PXAR-102 PXAR-103 PXAR-104 PXAR-111 CAT-021
+# covers: PXAR-138 PXAR-150 PXAR-151 PXAR-157 PXAR-158 PXAR-172 PXAR-180 .. PXAR-183 PXAR-185 .. PXAR-191 CRT-116 BLOB-002 BLOB-003 BLOB-004
 # covers: BLOB-014 BLOB-022 BLOB-110 .. BLOB-112 BLOB-114 BLOB-115 IDX-130 IDX-131 CAT-090 BKP-126 CRY-030 CRY-092
 # SPDX-License-Identifier: MIT
 """The blocks of bytes in the sheets, read out of the text: the independent reader decodes each, and encoding what was
@@ -134,7 +134,11 @@ def test_index_files_parse_and_build(examples: dict[str, Example]) -> None:
 
 def test_catalog_parses_and_builds(examples: dict[str, Example]) -> None:
     data = examples["catalog"].data
-    assert catalog.build(catalog.parse(data)) == data
+    (archive,) = catalog.parse(data)
+    assert catalog.build([archive]) == data
+    found = archive.children + archive.children[1].children
+    assert {(i.type, i.name, i.size, i.mtime) for i in found} == {
+        ("f", b"a.txt", 5, 1_700_000_000), ("d", b"sub", 0, 0), ("h", b"z-hard", 0, 0), ("l", b"link", 0, 0), ("f", b"old", 300, -1)}
 
 
 def test_acl_attribute_becomes_the_items(examples: dict[str, Example]) -> None:

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: PXAR-052 PXAR-060 PXAR-062 PXAR-063 PXAR-111 PXAR-138 PXAR-150 PXAR-151 PXAR-157 PXAR-158 PXAR-172 PXAR-180
- * PXAR-181 PXAR-185 .. PXAR-191 CRT-116 */
+ * PXAR-181 PXAR-185 .. PXAR-191 PXAR-242 PXAR-274 PXAR-279 CRT-116 */
 /* The archives that stand in spec/pxar-format.md as bytes: decoded, and encoded again to the same bytes. */
 #include "spec_example.h"
 
+#include "archive/access.h"
 #include "archive/capture_acl.h"
 #include "format/goodbye.h"
 #include "pxar_data.h"
@@ -102,6 +103,52 @@ static void test_example_with_re_used_payload_is_written_and_read(void **state)
     check_int(w.live_allocs, 0);
 }
 
+/* The example with re-used payload, its two references exchanged: they go back. */
+static void test_random_access_takes_references_in_any_order(void **state)
+{
+    (void)state;
+    struct test_world w;
+    const struct pbr_env env = test_env(&w);
+    struct pxar_pair p = { .archive = example_load(SHEET, "pxar-reused"),
+                           .payload = example_load(SHEET, "pxar-reused-payload"),
+                           .split = true };
+    enum { REF_KEPT = 0xad, REF_SMALL = 0x11b };
+    uint8_t *bytes = (uint8_t *)(uintptr_t)p.archive.ptr, ref[16];
+    memcpy(ref, bytes + REF_KEPT, sizeof(ref));
+    memcpy(bytes + REF_KEPT, bytes + REF_SMALL, sizeof(ref));
+    memcpy(bytes + REF_SMALL, ref, sizeof(ref));
+
+    static const char *const names[] = { "/kept", "/small" }, *const contents[] = { "new\n", "hello" };
+    const struct pbr_source archive = pbr_source_mem(&p.archive), payload = pbr_source_mem(&p.payload);
+    struct pbr_access *a = NULL;
+    check_int(pbr_access_open(&env, &archive, &payload, &a, NULL), PBR_OK);
+    for (size_t i = 0; i < 2; i++) {
+        struct pbr_access_entry *e = NULL;
+        struct pbr_access_content c;
+        uint8_t out[16];
+        size_t len = 0;
+        check_int(pbr_access_lookup(a, pbr_span_str(names[i]), &e, NULL), PBR_OK);
+        check_int(pbr_access_content(a, e, &c, NULL), PBR_OK);
+        check_int(pbr_access_content_read(&c, 0, out, sizeof(out), &len, NULL), PBR_OK);
+        check_span(pbr_span(out, len), pbr_span_str(contents[i]));
+        pbr_access_entry_free(e);
+    }
+    pbr_access_free(a);
+
+    struct pxar_streams s; /* a sequential reader cannot go back */
+    struct pbr_diag diag = { 0 };
+    struct pbr_reader *r = open_reader(&env, &s, &p, 0, NULL);
+    struct pbr_pxar_event ev;
+    int rc = PBR_OK;
+    for (size_t i = 0; i < 20 && rc == PBR_OK; i++)
+        rc = pbr_reader_next(r, &ev, &diag);
+    check_int(rc, PBR_E_FORMAT);
+    check_str(diag.rule, "PXAR-242");
+    pbr_reader_free(r);
+    unload_pair(&p);
+    check_int(w.live_allocs, 0);
+}
+
 static void test_example_with_legacy_entries_is_read(void **state)
 {
     (void)state;
@@ -182,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_examples_decode_and_encode_to_the_same_bytes),
         cmocka_unit_test(test_example_with_re_used_payload_is_written_and_read),
+        cmocka_unit_test(test_random_access_takes_references_in_any_order),
         cmocka_unit_test(test_example_with_legacy_entries_is_read),
         cmocka_unit_test(test_example_table_is_arranged_by_hash),
         cmocka_unit_test(test_example_acl_attribute_becomes_items),

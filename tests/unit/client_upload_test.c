@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: BKP-235 BKP-240 BKP-242 BKP-243 BKP-244 BKP-245 BKP-302 */
+/* covers: BKP-071 BKP-235 BKP-240 BKP-242 BKP-243 BKP-244 BKP-245 BKP-302 CHK-087 */
 /* The upload pipeline against a scripted server that plays the backup protocol, checks every rule as requests come in, and
  * may answer out of order or not at all. The client's threads are the real ones. */
 #include "h2_fake.h"
@@ -23,6 +23,7 @@ struct server {
     enum fault_what what;
     size_t nth, seen;
     bool appending; /* an append is not answered yet */
+    bool bare;      /* answers without a result have no body at all */
     uint64_t pos;   /* end of what was appended */
     size_t chunk_nr, append_nr, close_nr, largest_append, entry_nr;
     uint64_t entries[ENTRIES_MAX]; /* ids in the order of appends */
@@ -159,7 +160,7 @@ static void acknowledge(struct server *s, struct fake_stream *st)
         s->appending = false;
     else if (id_of(fake_query(st, "digest", hex)) < IDS_MAX)
         s->acked[id_of(fake_query(st, "digest", hex))] = true;
-    fake_answer_text(&s->h2, st, 200, "{\"data\":null}");
+    fake_answer_text(&s->h2, st, 200, s->bare ? "" : "{\"data\":null}");
 }
 
 static void check_close(struct server *s, struct fake_stream *st)
@@ -203,7 +204,7 @@ static void handle(struct fake *f, struct fake_stream *st)
     if (where == AT_CLOSE)
         check_close(s, st);
     if (where == AT_CREATE) {
-        MUST(s, st->len == 25 && memcmp(st->body, "{\"archive-name\":\"a.didx\"}", 25) == 0);
+        MUST(s, st->len == 0 && strcmp(st->path, "/dynamic_index?archive-name=a.didx") == 0);
         fake_answer_text(f, st, 200, "{\"data\":1}");
     } else if (!s->late || where == AT_CLOSE) {
         acknowledge(s, st);
@@ -444,6 +445,19 @@ static void test_empty_stream_is_closed_without_an_append(void **state)
     check_u64(stats.size, 0);
 }
 
+static void test_empty_answers_are_as_good_as_null(void **state)
+{
+    (void)state;
+    static struct server s;
+    static struct step steps[20];
+    struct pbr_upload_stats stats;
+    for (size_t i = 0; i < 20; i++)
+        steps[i].id = i;
+    s = (struct server){ .bare = true };
+    check_int(run(&s, steps, 20, 0, 2, &stats, NULL), PBR_OK);
+    check_entries(&s, steps, 20);
+}
+
 static void test_slow_answers_bound_what_is_in_flight(void **state)
 {
     (void)state;
@@ -577,6 +591,7 @@ int main(void)
         cmocka_unit_test_setup(test_known_chunks_are_not_sent, set_up),
         cmocka_unit_test_setup(test_injected_chunks_stand_where_they_belong, set_up),
         cmocka_unit_test_setup(test_empty_stream_is_closed_without_an_append, set_up),
+        cmocka_unit_test_setup(test_empty_answers_are_as_good_as_null, set_up),
         cmocka_unit_test_setup(test_slow_answers_bound_what_is_in_flight, set_up),
         cmocka_unit_test_setup(test_every_failure_of_the_server_ends_the_upload, set_up),
         cmocka_unit_test_setup(test_upload_given_up_in_the_middle_leaves_nothing_behind, set_up),

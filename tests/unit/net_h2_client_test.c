@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: BKP-050 BKP-051 BKP-053 BKP-054 BKP-056 BKP-113 BKP-312 */
+/* covers: RDR-104 BKP-050 BKP-051 BKP-053 BKP-054 BKP-056 BKP-113 BKP-312 */
 #include "h2_fake.h"
 
 #include "net/h2_client.h"
@@ -213,6 +213,35 @@ static void big_answer(struct fake *f, struct fake_stream *st)
     const struct pbr_span body = pattern(1 << 20);
     fake_answer(f, st, 200, body.ptr, body.len);
     test_unload(body);
+}
+
+enum { LARGE_ANSWER = 4 << 20 };
+
+static void answer_largely(struct fake *f, struct fake_stream *st)
+{
+    static uint8_t *zeros;
+    zeros = zeros ? zeros : calloc(1, LARGE_ANSWER);
+    fake_answer(f, st, 200, zeros, LARGE_ANSWER);
+}
+
+/* Half of the connection's window, without a content-length in any answer. */
+static void test_windows_are_opened_again_as_answers_come(void **state)
+{
+    (void)state;
+    if (getenv("PBR_TEST_SLOW")) /* set by make check-valgrind */
+        SKIP("a gigabyte is too much for Valgrind");
+    enum { WINDOW = 2147483646, ROUNDS = WINDOW / 2 / LARGE_ANSWER + 2 };
+    struct pair p;
+    struct outcome o;
+    pair_open(&p, 0, 0, answer_largely);
+    for (size_t i = 0; i < ROUNDS; i++) {
+        submit(&p, "GET", "/x", pbr_span(NULL, 0), LARGE_ANSWER, &o);
+        check_int(pump_until(&p, &o), PBR_OK);
+        check_u64(o.len, LARGE_ANSWER);
+        forget(&o);
+    }
+    check(nghttp2_session_get_remote_window_size(p.server.session) > WINDOW - 3 * LARGE_ANSWER);
+    pair_close(&p);
 }
 
 static void test_answer_over_the_limit_is_refused_and_the_stream_given_up(void **state)
@@ -509,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_first_bytes_are_preface_settings_and_window_update),
         cmocka_unit_test(test_request_and_answer_survive_any_split),
         cmocka_unit_test(test_many_large_bodies_pass_small_windows_at_the_same_time),
+        cmocka_unit_test(test_windows_are_opened_again_as_answers_come),
         cmocka_unit_test(test_answer_over_the_limit_is_refused_and_the_stream_given_up),
         cmocka_unit_test(test_reset_fails_that_request_only),
         cmocka_unit_test(test_answer_without_its_end_is_not_taken_for_complete),
