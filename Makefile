@@ -195,7 +195,7 @@ fuzz-min: ## takes what fuzzing found into fuzz/corpus and leaves what adds cove
 	$(Q)$(PYTHON) fuzz/run.py --build $(BUILD) --minimise $(or $(TARGET),$(FUZZ_SRC:fuzz/%.c=%))
 
 spec-trace: ## which rule of spec/ is covered by which code and test (build/spec-trace.md, .html)
-	$(Q)$(PYTHON) ci/spec-trace.py --open APX,SPL,SYS --out $(BUILD)/spec-trace.md --html $(BUILD)/spec-trace.html
+	$(Q)$(PYTHON) ci/spec-trace.py --out $(BUILD)/spec-trace.md --html $(BUILD)/spec-trace.html
 
 provenance: ## every fixture has its line in PROVENANCE.json
 	$(Q)$(PYTHON) ci/provenance.py --check

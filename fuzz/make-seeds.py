@@ -58,9 +58,35 @@ def golden_archives() -> Iterator[tuple[bytes, bytes | None]]:
             yield path.read_bytes(), None
         elif path.suffix == ".mpxar" and path.with_suffix(".ppxar").exists():
             yield path.read_bytes(), path.with_suffix(".ppxar").read_bytes()
+            if path.read_bytes()[24:32] == bytes.fromhex("efac88e5746495d5"):  # no prelude
+                yield draft_split(path.read_bytes()), path.with_suffix(".ppxar").read_bytes()
+    yield draft_appendix((GOLDEN / "pxar/one-file.pxar").read_bytes()), None
     yield (GOLDEN / "extract.pxar").read_bytes(), None
     for case in json.loads((GOLDEN / "malformed.json").read_text())["cases"][::7]:
         yield malformed(case)
+
+
+def draft_split(archive: bytes) -> bytes:
+    """A metadata archive without FORMAT_VERSION: everything but the root's tail is relative (SPL-026)."""
+    tail = len(archive) - 16
+    return archive[24:tail] + (int.from_bytes(archive[tail:tail + 8], "little") - 24).to_bytes(8, "little") + archive[tail + 8:]
+
+
+def draft_appendix(archive: bytes) -> bytes:
+    """An archive of one file, as a reference to an appendix that holds it (APX-025 .. APX-034)."""
+    def u64(*numbers: int) -> bytes:
+        return b"".join(n.to_bytes(8, "little") for n in numbers)
+
+    tail = archive[-24:]
+    table = len(archive) - int.from_bytes(tail[16:], "little")
+    file, name_size = archive[56:table], int.from_bytes(archive[64:72], "little")
+    payload = file.index(u64(0x28147A1B0B7C1A25)) + 8
+    size = int.from_bytes(file[payload:payload + 8], "little") - 16
+    out = archive[:56 + name_size] + u64(0x849B4A17E0234F8E, 32, 0, size)
+    out += u64(0x9FF6C9507864B38D, 24, len(file)) + file
+    goodbye = len(out)
+    out += archive[table:table + 8] + u64(16 + 3 * 24) + archive[table + 16:table + 24] + u64(goodbye - 56, name_size + 32)
+    return out + tail[:8] + u64(goodbye, 16 + 3 * 24) + u64(0x5B1B9ABB7AE454F1, len(file), len(file))
 
 
 def malformed(case: dict) -> tuple[bytes, bytes | None]:
@@ -181,6 +207,24 @@ def blob() -> Iterator[bytes]:
 
 def catalog() -> Iterator[bytes]:
     yield from hex_members(vector("catalog"), "file_hex")
+    yield from extended_catalogs()
+
+
+def extended_catalogs() -> Iterator[bytes]:
+    """The draft's format (APX-070 .. APX-074): an archive with a file, a reference and a directory; numbers below 128."""
+    def table(*entries: bytes) -> bytes:
+        body = bytes([len(entries)]) + b"".join(entries)
+        return bytes([len(body)]) + body
+
+    out = bytes.fromhex("ccdf18d3bb7db7e2")
+    inner = len(out)
+    out += table(b"f\x01a" + bytes([5, 1, 2, 100]))
+    archive = len(out)
+    out += table(b"f\x01x" + bytes([3, 9, 8, 56]), b"r\x01y" + bytes([7, 6, 5, 0]), b"d\x01z" + bytes([archive - inner]),
+                 b"l\x01s")
+    root = len(out)
+    out += table(b"a\x06t.didx" + bytes([root - archive, 120]))
+    yield out + root.to_bytes(8, "little")
 
 
 def manifest() -> Iterator[bytes]:

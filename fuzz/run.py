@@ -17,11 +17,13 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 
-SLACK = 120  # seconds beyond the asked time before a fuzzer is ended: loading seeds, the last input
+SLACK = 900  # seconds beyond the asked time before a fuzzer is ended: running the seeds, the last input
 INPUT_MAX = 16384
 TIMEOUT_S = 20  # one input
 KEEP_BYTES = 160 << 10  # fuzz/corpus: bytes a target
@@ -49,19 +51,36 @@ def dictionary(target: str, option: str) -> list[str]:
     return [option.format(path)] if option.endswith("{}") and path.exists() else []
 
 
+running: set[subprocess.Popen[bytes]] = set()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """The fuzzer and what it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    running.discard(process)
+
+
+def on_signal(number: int, _frame: object) -> None:
+    for process in list(running):
+        end(process)
+    os._exit(128 + number)
+
+
 def spawn(command: list[str], log: pathlib.Path, seconds: int, env: dict[str, str]) -> int:
-    """Exit status; ended by force when it does not come to its end."""
-    with open(log, "wb") as out:
+    """Exit status; ended by force when it does not come to its end. Targets that need a file system get an empty folder."""
+    fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with open(log, "wb") as out, tempfile.TemporaryDirectory(prefix="pbr-fuzz-", dir=fast) as place:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                   env={**os.environ, **env}, start_new_session=True)
+                                   env={**os.environ, "TMPDIR": place, **env}, start_new_session=True)
+        running.add(process)
         try:
             return process.wait(timeout=seconds + SLACK)
         except subprocess.TimeoutExpired:
             return -1
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, 9)
-                process.wait()
+            end(process)
 
 
 def keep(found: pathlib.Path, target: str, files: list[pathlib.Path]) -> list[str]:
@@ -83,7 +102,7 @@ def run_libfuzzer(build: pathlib.Path, target: str, seconds: int) -> Result:
     command = [str(build / "fuzz/fuzz" / target), f"-max_total_time={seconds}", f"-max_len={INPUT_MAX}",
                f"-timeout={TIMEOUT_S}", "-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={room}/found-",
                *dictionary(target, "-dict={}"), str(room / "new"), *map(str, seed_folders(target))]
-    status = spawn(command, room / "log", seconds, {})
+    status = spawn(command, room / "log", seconds, LIBFUZZER_ENV)
     text = (room / "log").read_text(errors="replace")
     runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
     edges = re.findall(r"cov: (\d+)", text)
@@ -96,10 +115,12 @@ def run_libfuzzer(build: pathlib.Path, target: str, seconds: int) -> Result:
     return result
 
 
+SPARE = "quarantine_size_mb=32:malloc_context_size=6"  # AddressSanitizer: time goes into inputs
+LIBFUZZER_ENV = {"ASAN_OPTIONS": SPARE}
 AFL_ENV = {
     "AFL_NO_UI": "1", "AFL_SKIP_CPUFREQ": "1", "AFL_NO_AFFINITY": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1",
     "AFL_AUTORESUME": "1", "AFL_FAST_CAL": "1", "AFL_CMPLOG_ONLY_NEW": "1",
-    "ASAN_OPTIONS": "abort_on_error=1:symbolize=0:detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1",
+    "ASAN_OPTIONS": f"abort_on_error=1:symbolize=0:detect_leaks=0:{SPARE}", "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1",
 }
 
 
@@ -156,9 +177,9 @@ def minimise(build: pathlib.Path, target: str) -> None:
     (room / "out").mkdir(parents=True)
     folders = [pathlib.Path("fuzz/corpus") / target, build / "fuzz-run/libfuzzer" / target / "new",
                build / "fuzz-run/afl" / target / "out/default/queue"]
-    command = [str(build / "fuzz/fuzz" / target), "-merge=1", f"-max_len={INPUT_MAX}", f"-timeout={TIMEOUT_S}",
+    command = [str(build / "fuzz/fuzz" / target), "-merge=1", "-use_counters=0", f"-max_len={INPUT_MAX}", f"-timeout={TIMEOUT_S}",
                "-rss_limit_mb=2048", str(room / "out"), *[str(f) for f in folders if f.is_dir()]]
-    if spawn(command, room / "log", 1800, {}) != 0:
+    if spawn(command, room / "log", 1800, LIBFUZZER_ENV) != 0:
         raise SystemExit(f"{target}: merging failed, see {room}/log")
     corpus = folders[0]
     kept, size = [], 0
@@ -185,6 +206,8 @@ def main() -> int:
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("targets", nargs="+", metavar="TARGET")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
     if not args.minimise:
         return run_all(args)
     for target in args.targets:

@@ -2,7 +2,7 @@
 /* Views of archives: refused is what pbr_verify has an error about, whatever the reader lets pass. */
 #include "archive/verify.h"
 #include "prim/prim.h"
-#include "support/archive.h"
+#include "support/tree.h"
 #include "view/view.h"
 
 static char first_rule[16]; /* of the first error: the texts end with the callback */
@@ -151,6 +151,32 @@ json_t *view_pair(struct pbr_span in, struct pbr_diag *diag)
 {
     struct fuzz_pair pair;
     return fuzz_pair_get(in, &pair) ? pair_view(&pair, diag) : NULL;
+}
+
+/* The archives of a tree, as the encoder writes them: inputs of the kind `pair` in hex, for the oracle to read. */
+json_t *view_tree(struct pbr_span in, struct pbr_diag *diag)
+{
+    struct tree *tree = fuzz_tree_new(in);
+    json_t *list = json_array();
+    for (enum form form = FORM_ONE; form < FORMS; form++) {
+        struct archive a;
+        uint8_t head[FUZZ_PAIR_HEAD] = { 0 };
+        struct pbr_buf out;
+        fuzz_tree_write(tree, form, &a);
+        const struct fuzz_pair pair = fuzz_archive_pair(&a);
+        pbr_put_u32le(head, (uint32_t)pair.archive.len);
+        head[4] = pair.split ? FUZZ_PAIR_SPLIT : 0;
+        pbr_buf_init(&out, &fuzz_env, 3 * TREE_OUT_MAX);
+        MUST(pbr_buf_append(&out, pbr_span(head, sizeof(head))) == PBR_OK);
+        MUST(pbr_buf_append(&out, pair.archive) == PBR_OK && pbr_buf_append(&out, pair.payload) == PBR_OK);
+        json_t *view = pair_view(&pair, diag);
+        MUST(view);
+        (void)json_array_append_new(list, json_pack("[o, o]", view_hex(pbr_buf_span(&out)), view));
+        pbr_buf_release(&out);
+        fuzz_archive_release(&a);
+    }
+    fuzz_tree_free(tree);
+    return list;
 }
 
 json_t *view_pxar(struct pbr_span in, struct pbr_diag *diag)

@@ -11,6 +11,7 @@ static const struct kind {
     { "pxar", view_pxar },         { "pair", view_pair },       { "index", view_index },
     { "blob", view_blob },         { "catalog", view_catalog }, { "manifest", view_manifest },
     { "keyfile", view_keyfile },   { "pattern", view_pattern }, { "chunk", view_chunk },
+    { "tree", view_tree },
 };
 
 enum { FILE_MAX = 64 << 20 };
@@ -63,7 +64,7 @@ int main(int argc, char **argv)
         if (strcmp(kinds[i].name, argv[1]) == 0)
             kind = &kinds[i];
     if (!kind) {
-        (void)fprintf(stderr, "usage: fuzz-view pxar|pair|index|blob|catalog|manifest|keyfile|pattern|chunk FILE...\n");
+        (void)fprintf(stderr, "usage: fuzz-view pxar|pair|index|blob|catalog|manifest|keyfile|pattern|chunk|tree FILE...\n");
         return 2;
     }
     for (int i = 2; i < argc; i++) {

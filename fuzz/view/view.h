@@ -14,7 +14,8 @@
 /* Returns the view (owned) or NULL with diag->rule set to the rule that was broken, if there is one. */
 typedef json_t *view_fn(struct pbr_span in, struct pbr_diag *diag);
 
-view_fn view_pxar, view_pair, view_index, view_blob, view_catalog, view_manifest, view_keyfile, view_pattern, view_chunk;
+view_fn view_pxar, view_pair, view_index, view_blob, view_catalog, view_manifest, view_keyfile, view_pattern, view_chunk,
+    view_tree;
 
 json_t *view_u64(uint64_t v);
 json_t *view_i64(int64_t v);

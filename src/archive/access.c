@@ -129,12 +129,36 @@ void pbr_access_free(struct pbr_access *a)
         pbr_free(a->env, a);
 }
 
+uint64_t pbr_access_appendix(const struct pbr_access *a, uint64_t *ret_start)
+{
+    *ret_start = a->appendix;
+    return a->total;
+}
+
 void pbr_access_entry_free(struct pbr_access_entry *e)
 {
     if (!e)
         return;
     pbr_pxar_dec_free(e->dec);
     pbr_free(e->env, e);
+}
+
+bool pbr_access_is_loss(int rc, const struct pbr_diag *cause)
+{
+    switch (rc) {
+    case PBR_E_TRUNCATED:
+    case PBR_E_FORMAT:
+    case PBR_E_UNSUPPORTED:
+    case PBR_E_LIMIT:
+    case PBR_E_INTEGRITY:
+    case PBR_E_CRYPTO:
+    case PBR_E_NOENT:
+        return true;
+    case PBR_E_REMOTE:
+        return cause->status != 0; /* an answer; without one the connection is gone */
+    default:
+        return false;
+    }
 }
 
 /* ---- decoding one entry ---- */
@@ -158,6 +182,21 @@ static int feed(struct pbr_pxar_dec *dec, struct pbr_span in, struct pbr_pxar_en
     }
 }
 
+/* Reads *n bytes, or where they are not all to be had only the first READ_BIT of them: what is lost may lie behind the
+ * entry. */
+static int read_piece(struct pbr_access *a, uint64_t pos, uint8_t *out, size_t *n, struct pbr_diag *diag)
+{
+    struct pbr_diag cause = { 0 };
+    const int rc = pbr_source_read_at(a->archive, pos, out, *n, &cause);
+    if (rc < 0 && *n > READ_BIT && pbr_access_is_loss(rc, &cause)) {
+        *n = READ_BIT;
+        return pbr_source_read_at(a->archive, pos, out, READ_BIT, diag);
+    }
+    if (rc < 0 && diag && diag->code == PBR_OK)
+        *diag = cause;
+    return rc;
+}
+
 /* Reads [pos, end) until the entry that starts there is decoded. */
 static int decode_range(struct pbr_access *a, struct pbr_pxar_dec *dec, uint64_t pos, uint64_t end,
                         struct pbr_pxar_entry *ret, struct pbr_diag *diag)
@@ -166,17 +205,13 @@ static int decode_range(struct pbr_access *a, struct pbr_pxar_dec *dec, uint64_t
     if (!buf)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "out of memory");
     int rc = 0;
-    for (size_t want = READ_MIN; rc == 0 && pos < end; want = want == READ_BIT ? READ_BIT : READ_MAX) {
+    for (size_t want = READ_MIN; rc == 0 && pos < end;) {
         size_t n = end - pos < want ? (size_t)(end - pos) : want;
-        struct pbr_diag ahead = { 0 }; /* what cannot be read may lie behind the entry: from here on bit by bit */
-        rc = pbr_source_read_at(a->archive, pos, buf, n, n > READ_BIT ? &ahead : diag);
-        if (rc < 0 && n > READ_BIT) {
-            want = n = READ_BIT;
-            rc = pbr_source_read_at(a->archive, pos, buf, n, diag);
-        }
+        rc = read_piece(a, pos, buf, &n, diag);
         if (rc == PBR_OK)
             rc = feed(dec, pbr_span(buf, n), ret, diag);
         pos += n;
+        want = n == READ_BIT ? READ_BIT : READ_MAX;
     }
     if (rc == 0) {
         struct pbr_pxar_event ev;

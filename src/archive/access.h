@@ -33,7 +33,14 @@ PBR_MUST_USE int pbr_access_open(const struct pbr_env *env, const struct pbr_sou
                                  const struct pbr_source *payload, struct pbr_access **ret, struct pbr_diag *diag);
 void pbr_access_free(struct pbr_access *a);
 
+/* Bytes [*ret_start, *ret_start + result) are the appendix of a draft's archive; 0: it has none. */
+uint64_t pbr_access_appendix(const struct pbr_access *a, uint64_t *ret_start);
+
 void pbr_access_entry_free(struct pbr_access_entry *e); /* NULL is fine */
+
+/* Whether a failure to read is about the bytes asked for, so that others may be readable: a lost chunk, not a lost
+ * connection. */
+bool pbr_access_is_loss(int rc, const struct pbr_diag *cause);
 
 /* The root directory's own entry. */
 PBR_MUST_USE int pbr_access_root(struct pbr_access *a, struct pbr_access_entry **ret, struct pbr_diag *diag);

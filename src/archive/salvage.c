@@ -23,28 +23,10 @@ struct salvage {
     struct pbr_buf path;
 };
 
-bool pbr_salvage_is_loss(int rc, const struct pbr_diag *cause)
-{
-    switch (rc) {
-    case PBR_E_TRUNCATED:
-    case PBR_E_FORMAT:
-    case PBR_E_UNSUPPORTED:
-    case PBR_E_LIMIT:
-    case PBR_E_INTEGRITY:
-    case PBR_E_CRYPTO:
-    case PBR_E_NOENT:
-        return true;
-    case PBR_E_REMOTE:
-        return cause->status != 0; /* an answer; without one the connection is gone */
-    default:
-        return false;
-    }
-}
-
 /* Tells a loss and returns PBR_OK; other failures are returned. */
 static int lost(struct salvage *s, int rc, bool whole, const struct pbr_diag *cause, struct pbr_diag *diag)
 {
-    if (!pbr_salvage_is_loss(rc, cause)) {
+    if (!pbr_access_is_loss(rc, cause)) {
         if (diag && diag->code == PBR_OK)
             *diag = *cause;
         return rc;

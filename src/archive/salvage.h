@@ -26,7 +26,5 @@ struct pbr_salvage_opts {
  * the archive's fault (IO, PROTO, a connection that is gone). */
 PBR_MUST_USE int pbr_salvage(const struct pbr_env *env, const struct pbr_source *archive,
                              const struct pbr_salvage_opts *opts, struct pbr_diag *diag);
-/* Whether a failure is about the bytes asked for, so that others may be readable. */
-bool pbr_salvage_is_loss(int rc, const struct pbr_diag *cause);
 
 #endif

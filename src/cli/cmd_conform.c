@@ -62,6 +62,17 @@ static bool find_suite(const char *exe, char *ret, size_t cap)
     return getcwd(dir, sizeof(dir)) && above(dir, ret, cap);
 }
 
+/* `words` has room for all of argv, two more and the end. Returns only if that fails. */
+static int become(char **words, char *program, char *suite, int argc, char **argv, struct pbr_diag *diag)
+{
+    words[0] = program;
+    words[1] = suite;
+    memcpy(words + 2, argv, (size_t)argc * sizeof(*words));
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)execv(program, words);
+    return pbr_fail_os(diag, errno, "cannot run %s", program);
+}
+
 int pbr_cmd_conform(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag *diag)
 {
     char exe[PATH_MAX], suite[PATH_MAX + sizeof(SUITE)];
@@ -71,18 +82,12 @@ int pbr_cmd_conform(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag 
     if (!find_suite(exe, suite, sizeof(suite)))
         return pbr_fail_at(diag, PBR_E_NOENT, NULL, "the conformance suite is neither installed with the program nor in a source tree "
                                                     "around it; PBSREF_HARNESS can name its directory");
-    char **words = pbr_alloc(&cli->env, (size_t)argc + 3, sizeof(*words));
-    char *first = pbr_strdup(&cli->env, python && python[0] ? python : "/usr/bin/python3");
-    if (!words || !first)
-        return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a command line");
-    words[0] = first;
-    words[1] = suite;
-    memcpy(words + 2, argv, (size_t)argc * sizeof(*words));
     (void)setenv("CONFORM_PROG", "pbsref conform", 1);
     (void)setenv("PBSREF", exe, 0);
-    (void)signal(SIGPIPE, SIG_DFL);
-    (void)execv(words[0], words);
-    const int rc = pbr_fail_os(diag, errno, "cannot run %s", first);
+    char **words = pbr_alloc(&cli->env, (size_t)argc + 3, sizeof(*words));
+    char *first = pbr_strdup(&cli->env, python && python[0] ? python : "/usr/bin/python3");
+    const int rc = words && first ? become(words, first, suite, argc, argv, diag)
+                                  : pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a command line");
     pbr_free(&cli->env, words);
     pbr_free(&cli->env, first);
     return rc;

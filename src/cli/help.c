@@ -11,7 +11,7 @@ enum { WIDTH = 96, INDENT = 34 };
 static void print_wrapped(const char *text, size_t at, size_t indent)
 {
     while (*text) {
-        const size_t len = strcspn(text, " ");
+        const size_t len = strcspn(text, " \n");
         if (at > indent && at + 1 + len > WIDTH) {
             (void)printf("\n%*s", (int)indent, "");
             at = indent;
@@ -23,6 +23,11 @@ static void print_wrapped(const char *text, size_t at, size_t indent)
         at += len;
         text += len;
         text += strspn(text, " ");
+        if (*text == '\n') { /* a new paragraph */
+            (void)printf("\n\n");
+            text += strspn(text, "\n");
+            at = 0;
+        }
     }
     (void)putchar('\n');
 }

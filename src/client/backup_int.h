@@ -45,7 +45,9 @@ PBR_MUST_USE int pbr_backup_stream_open(struct pbr_backup_run *run, struct pbr_b
                                         const struct pbr_chunk_stream_opts *opts, uint64_t size, bool use_previous,
                                         struct pbr_diag *diag);
 void pbr_backup_stream_release(struct pbr_backup_stream *s);
-/* Last chunk out, everything acknowledged, summary lines: s->stats. */
+/* Last chunk out; does not wait. */
+PBR_MUST_USE int pbr_backup_stream_end(struct pbr_backup_stream *s, struct pbr_diag *diag);
+/* After end: everything acknowledged, summary lines: s->stats. */
 PBR_MUST_USE int pbr_backup_stream_drain(struct pbr_backup_stream *s, struct pbr_diag *diag);
 /* After drain: index closed, manifest entry. */
 PBR_MUST_USE int pbr_backup_stream_close(struct pbr_backup_stream *s, const struct pbr_create_stats *create,

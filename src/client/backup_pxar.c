@@ -187,9 +187,11 @@ static int plain_stream(struct pbr_backup_run *run, const struct pbr_backup_spec
     struct pbr_create_stats stats;
     const struct pbr_create_outputs outputs = { .archive = &archive.sink };
     const struct pbr_chunk_stream_opts opts = { .avg = run->opts->chunk_size, .payload = previous->ref != NULL };
-    struct pbr_pcat_writer *catalog = run->catalog->writer;
     uint64_t start = 0;
     int rc = pbr_backup_stream_open(run, &archive, name, &opts, 0, true, diag);
+    if (rc == PBR_OK)
+        rc = catalog_open(run, diag); /* after the archive, as the original asks for the two indexes */
+    struct pbr_pcat_writer *catalog = rc == PBR_OK ? run->catalog->writer : NULL;
     if (rc == PBR_OK)
         rc = pbr_pcat_writer_start_dir(catalog, pbr_span_str(name), diag);
     if (rc == PBR_OK) {
@@ -217,8 +219,8 @@ static int backup_plain(struct pbr_backup_run *run, const struct pbr_backup_spec
     char name[PBR_ARCHIVE_NAME_MAX + 1];
     struct pbr_backup_appendix previous = { 0 };
     (void)snprintf(name, sizeof(name), "%s.didx", spec->target);
-    int rc = catalog_open(run, diag);
-    if (rc == PBR_OK && mode == PBR_MODE_METADATA) /* draft-appendix */
+    int rc = PBR_OK;
+    if (mode == PBR_MODE_METADATA) /* draft-appendix */
         rc = pbr_backup_appendix_open(run, name, &previous, diag);
     if (rc == PBR_OK)
         rc = plain_stream(run, spec, fd, name, &previous, diag);
@@ -258,32 +260,34 @@ static int split_create(struct split *s, int fd, struct pbr_reference *ref, stru
     return rc;
 }
 
+/* Ends both streams, then waits for both: the failure of one does not cancel the wait for the other [SPL-063]. */
+static int split_wait(struct split *s, struct pbr_diag *diag)
+{
+    struct pbr_diag none = { 0 };
+    const int payload_end = pbr_backup_stream_end(&s->payload, diag);
+    const int meta_end = pbr_backup_stream_end(&s->meta, diag);
+    const int payload_rc = payload_end < 0 ? payload_end : pbr_backup_stream_drain(&s->payload, diag);
+    const int meta_rc = meta_end < 0 ? meta_end : pbr_backup_stream_drain(&s->meta, payload_rc < 0 ? &none : diag);
+    return payload_rc < 0 ? payload_rc : meta_rc;
+}
+
 /* Both uploads end before anything else happens; what the server refused of either is reported, the metadata archive's
- * first [SPL-063 .. SPL-067, BKP-280]. `rc`: what came of it so far. */
+ * first [SPL-064 .. SPL-067, BKP-280]. `rc`: what came of it so far. */
 static int split_drain(struct split *s, int rc, struct pbr_diag *diag)
 {
-    struct pbr_diag meta = { 0 }, payload = { 0 }, first = { 0 };
-    if (rc == PBR_OK) {
-        rc = pbr_backup_stream_drain(&s->payload, &first);
-        const int meta_rc = pbr_backup_stream_drain(&s->meta, rc == PBR_OK ? &first : NULL);
-        rc = rc < 0 ? rc : meta_rc;
-        if (rc < 0 && diag && diag->code == PBR_OK)
-            *diag = first;
-    }
-    const int meta_rc = s->meta.upload ? pbr_upload_failure(s->meta.upload, &meta) : PBR_OK;
-    const int payload_rc = s->payload.upload ? pbr_upload_failure(s->payload.upload, &payload) : PBR_OK;
-    if (rc == PBR_OK || (meta_rc == PBR_OK && payload_rc == PBR_OK))
+    struct pbr_diag meta = { 0 }, payload = { 0 };
+    if (rc == PBR_OK)
+        rc = split_wait(s, diag);
+    if (rc == PBR_OK || !s->meta.upload || !s->payload.upload)
         return rc;
-    if (!diag)
+    const int meta_rc = pbr_upload_failure(s->meta.upload, &meta);
+    const int payload_rc = pbr_upload_failure(s->payload.upload, &payload);
+    if ((meta_rc == PBR_OK && payload_rc == PBR_OK) || !diag)
         return rc;
-    pbr_diag_clear(diag);
     *diag = meta_rc < 0 ? meta : payload;
-    if (meta_rc < 0 && payload_rc < 0) {
-        pbr_diag_clear(diag);
-        rc = pbr_fail_at(diag, meta.code, meta.rule, "%.*s - %.*s", PBR_DIAG_TEXT_MAX / 3, meta.text, PBR_DIAG_TEXT_MAX / 3,
-                         payload.text);
-        diag->status = meta.status;
-    }
+    if (meta_rc < 0 && payload_rc < 0)
+        (void)snprintf(diag->text, sizeof(diag->text), "%.*s - %.*s", PBR_DIAG_TEXT_MAX / 3, meta.text, PBR_DIAG_TEXT_MAX / 3,
+                       payload.text);
     pbr_diag_context(diag, "upload failed");
     return diag->code;
 }

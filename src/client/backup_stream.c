@@ -175,11 +175,17 @@ static int add_result(struct pbr_backup_run *run, const struct pbr_backup_archiv
     return PBR_OK;
 }
 
+int pbr_backup_stream_end(struct pbr_backup_stream *s, struct pbr_diag *diag)
+{
+    const int rc = pbr_chunk_stream_finish(s->chunks, diag);
+    if (rc == PBR_OK)
+        pbr_upload_end(s->upload);
+    return rc;
+}
+
 int pbr_backup_stream_drain(struct pbr_backup_stream *s, struct pbr_diag *diag)
 {
-    int rc = pbr_chunk_stream_finish(s->chunks, diag);
-    if (rc == PBR_OK)
-        rc = pbr_upload_finish(s->upload, &s->stats, diag);
+    const int rc = pbr_upload_finish(s->upload, &s->stats, diag);
     if (rc == PBR_OK)
         log_summary(s, &s->stats);
     return rc;
@@ -210,7 +216,9 @@ int pbr_backup_stream_close(struct pbr_backup_stream *s, const struct pbr_create
 int pbr_backup_stream_finish(struct pbr_backup_stream *s, const struct pbr_create_stats *create,
                              struct pbr_diag *diag)
 {
-    const int rc = pbr_backup_stream_drain(s, diag);
+    int rc = pbr_backup_stream_end(s, diag);
+    if (rc == PBR_OK)
+        rc = pbr_backup_stream_drain(s, diag);
     return rc < 0 ? rc : pbr_backup_stream_close(s, create, diag);
 }
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "archive/salvage.h"
 #include "client/check_int.h"
 #include "format/profile.h"
 

@@ -3,7 +3,6 @@
  * walked in step; where they differ, the one whose path comes first has an entry that the other lacks. */
 #include <string.h>
 
-#include "archive/salvage.h"
 #include "client/check_int.h"
 
 #define CLI_EXCLUDES ".pxarexclude-cli" /* stands last in the root, whatever its name [CAT-062] */

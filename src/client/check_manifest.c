@@ -2,7 +2,6 @@
 /* Manifest, index files and blobs under check [MAN-030 .. MAN-052, IDX-010 .. IDX-059, BLOB-092]; see check_int.h. */
 #include <string.h>
 
-#include "archive/salvage.h"
 #include "base/limits.h"
 #include "client/check_int.h"
 

@@ -2,7 +2,7 @@
 /* A stream of the snapshot under check: chunks that cannot be had are reported and passed over; see check_int.h. */
 #include <string.h>
 
-#include "archive/salvage.h"
+#include "archive/access.h"
 #include "client/check_int.h"
 
 enum { BAD_MAX = 1 << 30, PROGRESS_STEP = 1 << 20 };
@@ -100,7 +100,7 @@ static void show_progress(struct check_part *p)
 static int make_hole(struct check_part *p, int rc, const struct pbr_diag *cause, struct pbr_diag *diag)
 {
     uint64_t i;
-    if (!p->ix || !pbr_salvage_is_loss(rc, cause) || !pbr_index_lookup(p->ix, p->pos, &i)) {
+    if (!p->ix || !pbr_access_is_loss(rc, cause) || !pbr_index_lookup(p->ix, p->pos, &i)) {
         if (diag && diag->code == PBR_OK)
             *diag = *cause;
         return rc;

@@ -5,7 +5,7 @@
  * back, and headers when no payload is read, use random access. */
 #include <string.h>
 
-#include "archive/salvage.h"
+#include "archive/access.h"
 #include "client/check_int.h"
 
 static struct check_where in_archive(const struct check_payload *p, const struct pbr_pxar_entry *e, struct pbr_span path)
@@ -45,7 +45,7 @@ static int read_header(struct check_payload *p, uint64_t off, uint8_t out[PBR_PX
         if (rc == PBR_OK)
             return 1;
         uint64_t i; /* only the first chunk of the two that a header may touch is named */
-        if (pbr_salvage_is_loss(rc, &cause) && p->part->ix && pbr_index_lookup(p->part->ix, off, &i)) {
+        if (pbr_access_is_loss(rc, &cause) && p->part->ix && pbr_index_lookup(p->part->ix, off, &i)) {
             rc = check_part_add_bad(p->part, i, &cause, diag);
             return rc;
         }
@@ -186,12 +186,14 @@ static void finish_padding(struct check_payload *p)
 {
     struct pbr_check_file *f = &p->part->c->res.files[p->part->file];
     struct check_where at = in_payload(p, pbr_span(NULL, 0), 0);
-    if (p->disordered || p->part->draft || p->part->size < 2 * PBR_PXAR_HDR)
+    if (p->disordered || p->part->size < p->begin + PBR_PXAR_HDR)
         return;
     if (p->covered_end < p->part->size - PBR_PXAR_HDR)
         add_gap(p, p->covered_end, p->part->size - PBR_PXAR_HDR);
     f->has_padding = true;
     f->padding_bytes = p->gaps;
+    if (p->part->draft) /* without start marker a re-used chunk may well be the first one [SPL-025, SPL-104] */
+        return;
     if (p->first_gap)
         check_report(p->part->c, CHECK_PADDING, &at,
                      "%" PRIu64 " bytes that no file uses in the first chunk, which was newly written", p->first_gap);

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "archive/salvage.h"
+#include "archive/access.h"
 #include "client/check_int.h"
 
 enum { FINDINGS_MAX_DEFAULT = 20 };
@@ -204,7 +204,7 @@ int check_found(struct check *c, enum check_name name, const struct check_where 
 {
     if (rc >= 0)
         return rc;
-    if (pbr_salvage_is_loss(rc, cause)) {
+    if (pbr_access_is_loss(rc, cause)) {
         check_report_cause(c, name, at, cause);
         return PBR_OK;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Snapshots side by side, for people to see what was re-used: the layouts of their split archives, each compared with the
+/* Snapshots side by side, for people to see what was re-used: the layouts of their split archives (and of those in one stream
+ * with an appendix), each compared with the
  * snapshot before it (detect/report.h). Manifests, payload indexes and metadata archives are read through reader
  * sessions, payload chunks never.
  * Thread: not shared. */
@@ -13,7 +14,8 @@ enum { PBR_HISTORY_MAX = 32 }; /* snapshots at once, each with all its entries i
 
 struct pbr_history_archive {
     char name[PBR_ARCHIVE_NAME_MAX + 1];  /* as the user calls it: "root.pxar" */
-    struct pbr_restore_archive stored;    /* its indexes */
+    struct pbr_restore_archive stored;    /* its indexes; of one in one stream: as the payload's */
+    bool is_inline;                       /* in one stream, of the draft with an appendix */
     struct pbr_layout *layout;
     struct pbr_report *report;            /* against the snapshot before, or against nothing */
     const struct pbr_history_archive *before; /* in that snapshot, NULL if it has none */
@@ -25,7 +27,7 @@ struct pbr_history_archive {
 struct pbr_history_other {
     char name[PBR_ARCHIVE_NAME_MAX + 1]; /* as stored */
     uint64_t size;
-    const char *what;                    /* "archive in one stream (legacy mode)", ... Static */
+    const char *what;                    /* "archive in one stream", ... Static */
 };
 
 struct pbr_generation {

@@ -158,6 +158,8 @@ int pbr_link_submit(struct pbr_link *link, const struct pbr_h2_req *req, struct 
     }
     o->req = *req;
     o->req.path = path;
+    if (!req->content_type) /* every request of the original names one */
+        o->req.content_type = "application/x-www-form-urlencoded";
     pthread_mutex_lock(&link->lock);
     const bool dead = link->dead;
     if (dead && diag && diag->code == PBR_OK)

@@ -558,6 +558,14 @@ int pbr_upload_open(struct pbr_pipeline *p, const char *archive_name, enum pbr_i
     return PBR_OK;
 }
 
+void pbr_upload_end(struct pbr_upload *u)
+{
+    pthread_mutex_lock(&u->p->lock);
+    u->finishing = true;
+    advance_locked(u);
+    pthread_mutex_unlock(&u->p->lock);
+}
+
 int pbr_upload_finish(struct pbr_upload *u, struct pbr_upload_stats *ret, struct pbr_diag *diag)
 {
     struct pbr_pipeline *p = u->p;

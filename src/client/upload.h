@@ -58,7 +58,9 @@ PBR_MUST_USE int pbr_upload_open(struct pbr_pipeline *p, const char *archive_nam
                                  struct pbr_diag *diag);
 /* Output of a chunk stream into this upload (chunk/stream.h). */
 struct pbr_chunk_out pbr_upload_out(struct pbr_upload *u);
-/* Waits until everything was acknowledged and appended; *ret has all figures. */
+/* No more chunks come: what is left is sent. Does not wait, so that several uploads can end side by side. */
+void pbr_upload_end(struct pbr_upload *u);
+/* The same, and waits until everything was acknowledged and appended; *ret has all figures. */
 PBR_MUST_USE int pbr_upload_finish(struct pbr_upload *u, struct pbr_upload_stats *ret, struct pbr_diag *diag);
 /* Closes the index with the checks of the protocol (BKP-140, BKP-160). After finish. */
 PBR_MUST_USE int pbr_upload_close(struct pbr_upload *u, struct pbr_diag *diag);

@@ -34,7 +34,11 @@ struct pbr_layout {
     struct by_off *by_off;
     size_t file_nr;
     struct by_digest *by_digest;
+    uint64_t first, last; /* the frame */
+    bool is_inline;
 };
+
+enum { MARKER = 16 }; /* start and tail marker [CDM-086] */
 
 static int no_memory(struct pbr_diag *diag)
 {
@@ -52,6 +56,8 @@ int pbr_layout_new(const struct pbr_env *env, const struct pbr_index *payload, s
         return no_memory(diag);
     l->env = env;
     l->index = *payload;
+    l->first = MARKER;
+    l->last = payload->size > MARKER ? payload->size - MARKER : 0;
     pbr_buf_init(&l->paths, env, pbr_to_size(PATHS_MAX, &max) ? max : SIZE_MAX);
     *ret = l;
     return PBR_OK;
@@ -128,6 +134,43 @@ int pbr_layout_add(struct pbr_layout *l, struct pbr_span path, const struct pbr_
                                                         .end_pos = entry->end_pos };
     l->file_nr += is_file;
     return PBR_OK;
+}
+
+int pbr_layout_add_inline(struct pbr_layout *l, struct pbr_span path, const struct pbr_pxar_entry *entry, bool in_appendix,
+                          struct pbr_diag *diag)
+{
+    struct pbr_pxar_entry as_ref = *entry;
+    as_ref.has_ref = true;
+    as_ref.ref_off = entry->name_pos;
+    const int rc = pbr_layout_add(l, path, &as_ref, diag);
+    if (rc < 0)
+        return rc;
+    struct pbr_layout_entry *e = &l->entries[l->count - 1];
+    e->head = entry->data_pos - PBR_PXAR_HDR - entry->name_pos;
+    e->read = in_appendix ? PBR_LAYOUT_NOT_READ : PBR_LAYOUT_READ;
+    l->is_inline = true;
+    return PBR_OK;
+}
+
+void pbr_layout_set_frame(struct pbr_layout *l, uint64_t first, uint64_t last)
+{
+    l->first = first;
+    l->last = last;
+}
+
+uint64_t pbr_layout_first(const struct pbr_layout *l)
+{
+    return l->first;
+}
+
+uint64_t pbr_layout_last(const struct pbr_layout *l)
+{
+    return l->last;
+}
+
+bool pbr_layout_is_inline(const struct pbr_layout *l)
+{
+    return l->is_inline;
 }
 
 void pbr_layout_record(struct pbr_layout *l, uint64_t goodbye_pos, const struct pbr_pxar_rec *rec)

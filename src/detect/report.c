@@ -15,7 +15,7 @@ static int no_memory(struct pbr_diag *diag)
 uint64_t pbr_report_range_end(const struct pbr_layout_entry *e)
 {
     uint64_t end;
-    return pbr_add(e->off, e->size, &end) && pbr_add(end, PBR_PXAR_HDR, &end) ? end : UINT64_MAX;
+    return pbr_add(e->off, e->head, &end) && pbr_add(end, e->size, &end) && pbr_add(end, PBR_PXAR_HDR, &end) ? end : UINT64_MAX;
 }
 
 static const struct pbr_layout_entry *nth_file(const struct pbr_report *r, size_t n)
@@ -51,14 +51,13 @@ static void mark_used(struct pbr_report *r, struct sweep *s, uint64_t from, uint
 static void measure_use(struct pbr_report *r)
 {
     const uint64_t size = pbr_layout_index(r->now)->size;
-    const uint64_t tail = size >= MARKER ? size - MARKER : 0;
     struct sweep s = { 0 };
-    mark_used(r, &s, 0, MARKER);
+    mark_used(r, &s, 0, pbr_layout_first(r->now));
     for (size_t n = 0; n < pbr_layout_file_count(r->now); n++) {
         const struct pbr_layout_entry *e = nth_file(r, n);
         mark_used(r, &s, e->off, pbr_report_range_end(e));
     }
-    mark_used(r, &s, tail, size);
+    mark_used(r, &s, pbr_layout_last(r->now), size);
 }
 
 static void assign_files(struct pbr_report *r)
@@ -253,7 +252,7 @@ static struct pbr_report_file *file_at(const struct pbr_report *r, size_t entry)
 
 static void measure_gaps(struct pbr_report *r)
 {
-    uint64_t done = MARKER;
+    uint64_t done = pbr_layout_first(r->now);
     for (size_t n = 0; n < pbr_layout_file_count(r->now); n++) {
         const struct pbr_layout_entry *e = nth_file(r, n);
         struct pbr_report_file *f = file_at(r, pbr_layout_file(r->now, n));

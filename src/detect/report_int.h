@@ -5,7 +5,6 @@
 
 #include "detect/report.h"
 
-enum { MARKER = 16 }; /* start and tail marker [CDM-086] */
 
 struct pbr_report {
     const struct pbr_env *env;

@@ -63,10 +63,18 @@ static void close_group(struct pbr_report *r, struct group *g, size_t end)
 static bool is_accepted(const struct pbr_report *r, const struct pbr_layout_entry *was, uint64_t *accepted_end)
 {
     const uint64_t end = pbr_report_range_end(was);
-    if (!pbr_run_holds(pbr_layout_index(r->before), was->off, end) || was->off < *accepted_end)
+    if (!pbr_run_holds_from(pbr_layout_index(r->before), pbr_layout_first(r->before), was->off, end) || was->off < *accepted_end)
         return false;
     *accepted_end = end;
     return true;
+}
+
+/* The draft with an appendix looks at sizes and ctime, which no archive has [APX-091, APX-133]. */
+static void explain_inline(struct pbr_report *r)
+{
+    for (size_t i = 0; i < r->file_nr; i++)
+        if (is_unchanged(&r->files[i]))
+            r->files[i].why = PBR_WHY_OTHER;
 }
 
 static void explain_unchanged(struct pbr_report *r)
@@ -118,7 +126,9 @@ void pbr_report_explain(struct pbr_report *r)
         if (f->kind == PBR_REPORT_FILE_REENCODED)
             f->why = differences(pbr_report_entry(r, f), pbr_report_old_entry(r, f));
     }
-    if (r->before)
+    if (r->before && pbr_layout_is_inline(r->now))
+        explain_inline(r);
+    else if (r->before)
         explain_unchanged(r);
     explain_no_reuse(r);
 }

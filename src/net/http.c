@@ -183,7 +183,9 @@ static CURLcode set_call(struct pbr_http *http, const char *method, struct curl_
 
 static int make_list(const char *const *headers, struct curl_slist **ret, struct pbr_diag *diag)
 {
-    struct curl_slist *list = NULL;
+    struct curl_slist *list = curl_slist_append(NULL, "Accept:"); /* without a value: not sent */
+    if (!list)
+        return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a request");
     for (; headers && *headers; headers++) {
         struct curl_slist *longer = curl_slist_append(list, *headers);
         if (!longer) {

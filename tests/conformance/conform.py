@@ -11,6 +11,7 @@ import platform
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ if __name__ == "__main__":
 sys.dont_write_bytecode = True
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
-import pytest  # noqa: E402
+try:
+    import pytest  # noqa: E402
+except ImportError:
+    sys.exit("conform: needs Python's pytest (Debian: python3-pytest python3-pytest-xdist python3-h2 python3-zstandard python3-cryptography)")
 
 from conformance import report  # noqa: E402
 from conformance.adapters import Adapter, find, handshake  # noqa: E402
@@ -82,7 +86,7 @@ def run_pytest(options: Options, jobs: str, collector: Collector) -> int:
     with tempfile.TemporaryDirectory(prefix="conform-") as folder:
         settings, log = Path(folder) / "options.json", Path(folder) / "pytest.log"
         options.save(settings)
-        words = ["-q", "-p", "no:cacheprovider", "--tb=short", "--rootdir", str(HERE), *(["-n", jobs] if jobs != "0" else []), str(HERE / "suite.py")]
+        words = ["-q", "-p", "no:cacheprovider", "--tb=short", "--rootdir", str(HERE), *(["-n", jobs] if jobs != "0" and find_spec("xdist") else []), str(HERE / "suite.py")]
         os.environ[ENV] = str(settings)
         with open(log, "w") as f, contextlib.redirect_stdout(f):
             code = pytest.main(words, plugins=[collector])

@@ -18,18 +18,26 @@ from conformance.cases import CASES
 WIDTH = 160
 
 
-def text_of(family: dict[str, Any]) -> str:
-    """The file of a family: a line per case where it fits, else a line per member."""
-    def short(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False)
+def short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
-    def block(case: dict[str, Any]) -> str:
-        line = "    " + short(case)
-        if len(line) <= WIDTH:
-            return line
-        return "    {" + ",\n     ".join(f"{short(k)}: {short(v)}" for k, v in case.items()) + "}"
-    head = "".join(f"  {short(k)}: {short(v)},\n" for k, v in family.items() if k != "cases")
-    return "{\n" + head + '  "cases": [\n' + ",\n".join(map(block, family["cases"])) + "\n  ]\n}\n"
+
+def lines(value: Any, indent: int, room: int) -> str:
+    """JSON that is broken only where it does not fit into WIDTH; `room` is what stands on the line already."""
+    line = short(value)
+    if room + len(line) <= WIDTH or not isinstance(value, dict | list) or not value:
+        return line
+    pad = " " * (indent + 1)
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(pad + lines(v, indent + 1, indent + 2) for v in value) + "]"
+    members = [f"{short(k)}: " + lines(v, indent + 1, indent + len(short(k)) + 4) for k, v in value.items()]
+    return "{" + (",\n" + pad).join(members) + "}"
+
+
+def text_of(family: dict[str, Any]) -> str:
+    """The file of a family: a line per case where it fits."""
+    head = "".join(f"  {short(k)}: {lines(v, 4, len(k) + 6)},\n" for k, v in family.items() if k != "cases")
+    return "{\n" + head + '  "cases": [\n' + ",\n".join("    " + lines(c, 4, 5) for c in family["cases"]) + "\n  ]\n}\n"
 
 
 def families() -> Iterator[tuple[Path, str]]:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conformance import regen, trees
-from conformance.cases import CASES, Case, CaseError, family_files, flags, load, problems, schema
+from conformance.cases import CASES, ROOT, Case, CaseError, family_files, flags, load, problems, schema
 from conformance.generate import edit, lay, source
 from conformance.names import mtime_ns, mtime_text, to_bytes, to_text
 
@@ -39,6 +40,7 @@ def test_every_input_can_be_made(area: str, tmp_path: Path) -> None:
             continue
         try:
             lay(case, tmp_path / f"{number}", tmp_path / f"{number}-out")
+            assert {p.name for p in (tmp_path / f"{number}").iterdir()} >= set(case.get("input", {}))
         finally:
             for folder in (tmp_path / f"{number}", tmp_path / f"{number}-out"):
                 if folder.exists():
@@ -117,3 +119,37 @@ def test_laying_is_deterministic(tmp_path: Path) -> None:
     for name in ("one", "two"):
         lay(case, tmp_path / name, tmp_path / f"{name}-out")
     assert tree.compare(tree.scan(str(tmp_path / "one" / "tree")), tree.scan(str(tmp_path / "two" / "tree"))) == []
+
+
+LIST_LINE = re.compile(r'(\S{10})[ +]+(\d+)/(\d+) +(\S+ \S+) +(\S+) "((?:[^"\\]|\\.)*)"(?: -> "((?:[^"\\]|\\.)*)")?')
+RUST = re.compile(r"\\(?:u\{([0-9a-f]+)\}|x([0-9A-F]{2})|(.))")
+LETTERS = {"d": "dir", "-": "file", "l": "symlink", "L": "hardlink", "p": "fifo", "s": "socket", "c": "chardev", "b": "blockdev"}
+
+
+def unquoted(text: str) -> str:
+    """A name as the original's listing quotes it, as name text."""
+    def one(m: re.Match[str]) -> str:
+        return chr(int(m[1], 16)) if m[1] else chr(0xDC00 + int(m[2], 16)) if m[2] else {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}.get(m[3], m[3])
+    return to_text(os.fsencode(RUST.sub(one, text)))
+
+
+def test_views_of_golden_archives_are_what_the_original_lists() -> None:
+    compared = 0
+    for case in load():
+        path = ROOT / str(case.get("input", {}).get("archive.pxar", {}).get("file", "")).replace(".pxar", ".list")
+        if case.area != "pxar" or not case.id.startswith("pxar/golden-") or not path.is_file():
+            continue
+        entries = case.expect["view"]["entries"]
+        lines = [m for m in map(LIST_LINE.fullmatch, path.read_text(errors="surrogateescape").splitlines()) if m]
+        assert len(lines) == len(entries), case.id
+        for m, entry in zip(lines, entries):
+            wanted = {"kind": LETTERS[m[1][0]], "path": unquoted(m[6])[1:]} | ({"target": unquoted(m[7])} if m[7] is not None else {})
+            if entry["kind"] != "hardlink":
+                wanted |= {"uid": m[2], "gid": m[3]}
+            if entry["kind"] == "file":
+                wanted["size"] = m[5]
+            if "device" in entry:
+                wanted["device"] = m[5].split(",")
+            assert {k: entry.get(k) for k in wanted} == wanted, case.id
+            compared += 1
+    assert compared > 300

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from conformance.cases import CaseError, load, select
+from conformance.cases import ROOT, CaseError, load, select
 from conformance.runner_support import HEAD, conform, make_adapter, make_case
 
 BLOBS = ("blob/plain-hello", "blob/magic-flipped", "blob/payload-flipped")
@@ -126,7 +130,6 @@ def test_the_baseline_is_per_adapter(tmp_path: Path, sloppy: Path) -> None:
 
 def made_up_root(tmp_path: Path, level: str) -> Path:
     """A harness of its own: one family with one case, the rest is the real one's."""
-    from conformance.cases import ROOT
     root = tmp_path / f"root-{level}"
     (root / "spec" / "cases" / "made").mkdir(parents=True)
     for name in ("tests", "testdata"):
@@ -201,7 +204,7 @@ def check_junit(report: Path) -> None:
 def check_html(report: Path) -> None:
     """Self-contained: nothing is fetched and nothing has to run."""
     page = (report / "report.html").read_text()
-    assert "<script" not in page and not re.search(r"(?:src|href)=[\"']?(?!#)", page) and "url(" not in page and "@import" not in page
+    assert "<script" not in page and not re.search(r"(?:src|href)=[\"']?[^#\"']", page) and "url(" not in page and "@import" not in page
     for text in ("rejected by BLOB-010", "The CRC is the ordinary", "conform run blob/payload-flipped", "prefers-color-scheme: dark"):
         assert text in page, text
 
@@ -240,10 +243,6 @@ def test_kept_directories_hold_input_and_output(tmp_path: Path, sloppy: Path) ->
 
 
 def test_the_readme_gets_its_matrix(tmp_path: Path, careful: Path) -> None:
-    import subprocess
-    import sys
-
-    from conformance.cases import ROOT
     script = ROOT / "ci" / "readme-matrix.py"
     if not script.exists():
         pytest.skip("not in the source tree")
@@ -253,3 +252,19 @@ def test_the_readme_gets_its_matrix(tmp_path: Path, careful: Path) -> None:
     subprocess.run([sys.executable, script, report / "results.jsonl", readme], check=True)
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "| careful: careful 1 | 3/3 |" in text and "old" not in text
+
+
+def test_what_is_installed_is_enough(tmp_path: Path) -> None:
+    """Only the directories that `make install` takes along, from another working directory."""
+    makefile = ROOT / "Makefile"
+    if not makefile.exists():
+        pytest.skip("not in the source tree")
+    suite = re.search(r"^SUITE\s*:=(.*)", makefile.read_text(), re.M)
+    assert suite
+    installed = tmp_path / "share" / "pbsref"
+    for name in suite[1].split():
+        shutil.copytree(ROOT / name, installed / name, ignore=shutil.ignore_patterns("__pycache__", "test_*.py"))
+    words = [sys.executable, str(installed / "tests" / "conformance" / "conform.py"), "run", *BLOBS, "create/golden-empty", "--adapter", "oracle", "-n", "0"]
+    run = subprocess.run(words, cwd="/", capture_output=True, text=True, env={k: v for k, v in os.environ.items() if not k.startswith("CONFORM_")})
+    assert run.returncode == 0, run
+    assert not list(installed.rglob("__pycache__"))

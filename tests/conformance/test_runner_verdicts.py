@@ -197,4 +197,5 @@ def test_working_directories_are_removed_whatever_lies_in_them(tmp_path: Path) -
 
 
 def test_results_are_plain_data() -> None:
-    json.dumps(Result("a/b", "x", "fail", actual="\udcff").as_json())
+    made = Result("a/b", "x", "fail", actual="\udcff")
+    assert Result(**json.loads(json.dumps(made.as_json()))) == made

@@ -174,8 +174,13 @@ def test_CDM_152_listing_fetches_no_payload(pbs_server: Server, client: Client, 
     mark = len(pbs_server.journal_lines())
     listed = client.expect_ok("catalog", "dump", snapshot)
     assert "victim" in listed.stdout + listed.stderr
-    read = {e["digest"] for e in pbs_server.journal_lines()[mark:] if e["event"] == "chunk-read"}
-    assert read and not read & payload_digests(pbs_server.store)
+    assert chunks_read(pbs_server, mark) and not chunks_read(pbs_server, mark) & payload_digests(pbs_server.store)
+    client.expect_ok("restore", snapshot, "root.pxar", source.with_name("out"))  # where they do show
+    assert chunks_read(pbs_server, mark) >= payload_digests(pbs_server.store)
+
+
+def chunks_read(server: Server, mark: int) -> set[str]:
+    return {e["digest"] for e in server.journal_lines()[mark:] if e["event"] == "chunk-read"}
 
 
 @pytest.mark.parametrize("pattern,names", [("m/y", ["m/y"]), ("z", ["z"]), ("victim", ["victim"]), ("[az]", ["a", "z"])])
@@ -196,11 +201,12 @@ def test_CDM_153_parts_of_a_split_archive_are_restored(repo: Repo, source: Path,
 
 @pytest.mark.parametrize("mode", ["legacy", *SPLIT_MODES])
 def test_CDM_154_progress_is_told_every_minute(dir_repo: Repo, source: Path, session_path: Path, mode: str) -> None:
-    """On a clock that runs 3000 times as fast: minutes pass while the contents are read."""
+    """On a clock that runs 10000 times as fast: minutes pass while the contents are read. Their stream tells, not the small
+    ones beside it."""
     library = clock_library(session_path)
     for i in range(40):
         (source / f"big{i}").write_bytes(noise(100 + i, 500_000))
-    result = dir_repo.client.expect_ok(*backup_args(source, 0, mode), env={"LD_PRELOAD": str(library), "FAST_CLOCK": "3000"})
+    result = dir_repo.client.expect_ok(*backup_args(source, 0, mode), env={"LD_PRELOAD": str(library), "FAST_CLOCK": "10000"})
     told = [line for line in result.lines() if re.match(r"processed \S+ (\S?i)?B in .*, uploaded ", line)]
-    assert told, result.stderr
+    assert len(told) >= 3, result.stderr
     assert_holds(dir_repo.store, "host/box/latest", archive_name(mode), source)

@@ -1,4 +1,4 @@
-# covers: CDM-003 CDM-007 CDM-009 CDM-010 CDM-011 CDM-012 CDM-020 CDM-026 CDM-031 CDM-033 CDM-035 CDM-037 CDM-040 CDM-041 CDM-042 CDM-043 CDM-044 CDM-045 CDM-047 CDM-048 CDM-050 CDM-055 CDM-056 CDM-058 CDM-060 CDM-061 CDM-065 CDM-066 CDM-067 CDM-068 CDM-069 CDM-070 CDM-072 CDM-073 CDM-075 CDM-076 CDM-078 CDM-079 CDM-081 CDM-083 CDM-084 CDM-090 CDM-091 CDM-092 CDM-093 CDM-095 CDM-096 CDM-101 CDM-102 CDM-104 CDM-110 CDM-111 CDM-112 CDM-113 CDM-120 CDM-121 CDM-122 CDM-123 CDM-124 CDM-125 CDM-126 CDM-127 CDM-128 CDM-129
+# covers: CDM-003 CDM-007 CDM-009 CDM-010 CDM-011 CDM-012 CDM-020 CDM-026 CDM-031 CDM-033 CDM-035 CDM-037 CDM-040 CDM-041 CDM-042 CDM-043 CDM-044 CDM-045 CDM-047 CDM-048 CDM-050 CDM-055 CDM-056 CDM-058 CDM-060 CDM-061 CDM-065 CDM-066 CDM-067 CDM-068 CDM-069 CDM-070 CDM-072 CDM-073 CDM-075 CDM-076 CDM-078 CDM-079 CDM-081 CDM-083 CDM-084 CDM-090 CDM-091 CDM-092 CDM-093 CDM-095 CDM-096 CDM-101 CDM-102 CDM-104 CDM-110 CDM-111 CDM-112 CDM-113 CDM-120 CDM-121 CDM-122 CDM-123 CDM-124 CDM-125 CDM-126 CDM-127 CDM-128 CDM-129 CDM-170 CDM-173
 # SPDX-License-Identifier: MIT
 """Chains of backups of a random tree with random edits, program against server: after each one the references, the injected
 chunks, the uploads, the figures and what was read of the source must be those that the model of lib_reuse.py says, and the
@@ -408,8 +408,9 @@ def check_reads(plan: Plan, reads: dict[bytes, int]) -> None:
 def run_chain(chain: Chain, seed: int) -> None:
     chain.edits.root.mkdir()
     try:
+        first = [create] * 8 + [make_dir, with_file(link)]
         for _ in range(chain.rng.randrange(20, 50)):
-            create(chain.edits) if chain.rng.random() < 0.85 else make_dir(chain.edits)
+            chain.rng.choice(first)(chain.edits)
         for number in range(GENERATIONS):
             chain.generation(number)
             chain.edits.apply(chain.rng.choice([0, 1, 1, 2, 3, 6, 12]))

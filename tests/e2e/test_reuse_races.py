@@ -1,4 +1,4 @@
-# covers: CDM-042 CDM-045 CDM-046 CDM-059 CDM-085 CRT-025 CRT-026 CRT-029 CRT-140 CRT-141 CRT-142 CRT-180 CRT-182 BKP-040
+# covers: CDM-042 CDM-045 CDM-046 CDM-059 CDM-085 CRT-025 CRT-026 CRT-029 CRT-140 CRT-141 CRT-142 CRT-180 CRT-182 BKP-040 CDM-171 CDM-172 CDM-173 CDM-174 CDM-175 CDM-176 CDM-177 CDM-178
 # SPDX-License-Identifier: MIT
 """A source that changes under the walk, and clocks that go back. The program is stopped right behind a system call, the change
 is made, and it goes on: the snapshot holds one state or the other of what changed and all of what did not, or the backup

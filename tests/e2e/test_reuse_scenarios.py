@@ -1,4 +1,4 @@
-# covers: CDM-040 CDM-041 CDM-043 CDM-047 CDM-050 CDM-055 CDM-056 CDM-057 CDM-058 CDM-061 CDM-065 CDM-068 CDM-069 CDM-070 CDM-072 CDM-077 CDM-081 CDM-084 CDM-091 CDM-092 CDM-093 CDM-110 CDM-111 CDM-112 CDM-126 CDM-132 CDM-140 CDM-144 CDM-145 CHK-065 CHK-067
+# covers: CDM-040 CDM-041 CDM-043 CDM-047 CDM-050 CDM-055 CDM-056 CDM-057 CDM-058 CDM-061 CDM-065 CDM-068 CDM-069 CDM-070 CDM-072 CDM-077 CDM-081 CDM-084 CDM-091 CDM-092 CDM-093 CDM-110 CDM-111 CDM-112 CDM-126 CDM-132 CDM-140 CDM-144 CDM-145 CHK-065 CHK-067 CDM-181
 # SPDX-License-Identifier: MIT
 """The worked scenarios of spec/change-detection.md (spec/vectors/reuse.json): trees, edits, and chunk for chunk what comes of
 them. The chunks of the previous snapshot are made here, from the trees and the table; their digests must be the table's."""

@@ -227,7 +227,7 @@ def test_other_modes_are_named(dir_repo: Repo, tmp_path: Path) -> None:
     dir_repo.client.expect_failure(1, "made in legacy mode", "reuse", "show", "host/box")
     backup(dir_repo.client, source, 1)
     report = show(dir_repo.client, "host/box")
-    assert report["archives"][0]["not_compared_because"] == "the snapshot before it has this archive in one stream (legacy mode)"
+    assert report["archives"][0]["not_compared_because"] == "the snapshot before it has this archive in one stream, not split"
     assert number(report["archives"][0], "new") == 120
     backup(dir_repo.client, source, 2, "data")
     archive = show(dir_repo.client, "host/box")["archives"][0]
@@ -237,6 +237,17 @@ def test_other_modes_are_named(dir_repo: Repo, tmp_path: Path) -> None:
     (tmp_path / "x.conf").write_text("x")
     dir_repo.client.expect_ok("backup", f"x.conf:{tmp_path / 'x.conf'}", "--backup-id", "conf")
     dir_repo.client.expect_failure(1, "no archive of files", "reuse", "show", "host/conf")
+
+
+def test_draft_with_two_archives(dir_repo: Repo, tmp_path: Path) -> None:
+    """Split archives of the draft's names are found like the released ones."""
+    source = tree_of(tmp_path / "source")
+    for at in range(2):
+        told = dir_repo.client.backup(f"root.pxar:{source}", "--chunk-size", "64", "--format-profile", "draft-split", at=T0 + at,
+                                      mode="metadata")
+    archive = show(dir_repo.client, "host/box")["archives"][0]
+    assert (archive["name"], archive["metadata_archive"]) == ("root.pxar", "root.pxar.meta.didx")
+    assert number(archive, "reused") == sum(a.get("reused_files") or 0 for a in told["archives"]) > 0
 
 
 def test_several_archives_and_other_files(dir_repo: Repo, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-# covers: CRT-025 CRT-026 CRT-028 CRT-029 CRT-042 CRT-066 CRT-102 CRT-109 CRT-110 CRT-124 CRT-132 CRT-146 CRT-183 PXAR-051 PXAR-053
+# covers: CRT-025 CRT-026 CRT-028 CRT-029 CRT-042 CRT-066 CRT-102 CRT-109 CRT-110 CRT-124 CRT-132 CRT-146 CRT-183 PXAR-051
+# covers: PXAR-053
 # SPDX-License-Identifier: MIT
 """Rules of archive creation that need a file system with errors, or with times and flags that are rare: single system calls
 are made to fail by a preloaded library (lib_fault.c)."""

@@ -1,5 +1,6 @@
-# covers: BKP-080 BKP-086 BKP-097 BKP-118 BKP-131 BKP-146 BKP-175 BKP-187 BKP-134 BKP-205 BKP-206 BKP-303 BKP-308 BKP-315 RDR-001 RDR-008 RDR-025 RDR-100 RDR-102 IDX-011 IDX-132 IDX-092
-# covers: BLOB-074 BLOB-080 BLOB-081 BLOB-082 BLOB-085 MAN-081 MAN-082 MAN-083
+# covers: BKP-080 BKP-086 BKP-097 BKP-118 BKP-131 BKP-134 BKP-146 BKP-175 BKP-187 BKP-206 BKP-303 BKP-308 BKP-315 BLOB-074
+# covers: BLOB-080 BLOB-081 BLOB-082 BLOB-085 IDX-011 IDX-092 IDX-132 MAN-081 MAN-082 MAN-083 RDR-001 RDR-008 RDR-025
+# covers: RDR-100 RDR-102
 # SPDX-License-Identifier: MIT
 """Rules of the backup and reader protocol and of the datastore, each with a session made for it."""
 from __future__ import annotations
@@ -66,19 +67,18 @@ def test_uuid_and_time_of_an_index_are_the_servers_and_in_no_checksum(server: Se
     assert one[32:64] == two[32:64] and one[4096:] == two[4096:]
 
 
-def test_chunks_of_the_base_snapshot_are_not_looked_for(server: Server) -> None:
-    """They are taken to exist: a session that re-uses a lost one ends well, and only reading shows the loss."""
+def test_a_lost_chunk_of_the_base_is_refused_and_the_base_is_one_no_more(server: Server) -> None:
+    """The original does not look (BKP-205), and makes a snapshot that cannot be restored."""
     chunks = backup(server)
     lost = digest(chunks[0])
     (server.store / ".chunks" / lost[:4] / lost).unlink()
     w = Writer(server, time_s=NEXT)
     assert w.call("GET", "/previous?archive-name=root.pxar.didx").status == 200
     wid = w.create("root.pxar.didx")
-    assert w.append(wid, [lost], [0]).data is None
-    csum = index_csum([(11, lost)])
-    assert w.close_index(wid, 1, 11, csum).data is None
-    w.manifest([{"crypt-mode": "none", "csum": csum, "filename": "root.pxar.didx", "size": 11}])
-    assert w.finish().data is None
+    assert w.append(wid, [lost], [0]).text == f"no such chunk {lost}"
+    w.close()
+    server.wait_event("abort")
+    assert Writer(server, time_s=NEXT).call("GET", "/previous_backup_time").data is None
 
 
 def test_a_chunk_stays_known_when_its_index_is_closed(server: Server) -> None:

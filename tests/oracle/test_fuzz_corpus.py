@@ -30,7 +30,7 @@ KEY = crypto.Key(bytes(range(32)))
 # which view, and the targets whose inputs it takes
 KINDS = {"pxar": ["pxar_dec"], "pair": ["pxar_split", "access", "extract"], "index": ["index"], "blob": ["blob"],
          "catalog": ["catalog"], "manifest": ["manifest"], "keyfile": ["manifest"], "pattern": ["pattern"],
-         "chunk": ["chunk"]}
+         "chunk": ["chunk"], "tree": ["tree"]}
 
 
 # ---- what the oracle makes of an input --------------------------------------------------------------
@@ -181,7 +181,7 @@ def view_here(kind: str, data: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(not VIEW, reason="FUZZ_VIEW does not name the program of fuzz/view (make check does)")
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(VIEWS))
 def test_both_accept_the_same_and_see_the_same(kind: str) -> None:
     files = inputs(kind)
     assert files
@@ -194,3 +194,16 @@ def test_both_accept_the_same_and_see_the_same(kind: str) -> None:
         assert ours["accept"] == here["accept"], (path, ours["rule"], here["rule"])
         assert ours["view"] == here["view"], path
     assert accepted > 5 and (kind == "chunk" or accepted < len(files))
+
+
+@pytest.mark.skipif(not VIEW, reason="FUZZ_VIEW does not name the program of fuzz/view (make check does)")
+def test_the_oracle_reads_what_the_encoder_writes() -> None:
+    """Trees of the round-trip target in every form, drafts included, and what the decoder makes of them."""
+    files = inputs("tree")
+    assert len(files) > 20
+    entries = 0
+    for path, line in zip(files, views_in_c("tree", files), strict=True):
+        for form, (raw, view) in enumerate(line["view"]):
+            assert view_here("pair", bytes.fromhex(raw)) == {"accept": True, "rule": None, "view": view}, (path, form)
+            entries += len(view["entries"])
+    assert entries > 1000

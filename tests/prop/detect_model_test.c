@@ -15,7 +15,7 @@
 #include "model_reuse.h"
 #include "model_subject.h"
 
-enum { ROUNDS_DEFAULT = 1500, SHRINK_TRIES = 4000 };
+enum { ROUNDS_DEFAULT = 3000, SHRINK_TRIES = 4000 };
 
 /* What happened, so that a run that proves nothing shows. */
 struct seen {
@@ -445,10 +445,14 @@ static bool shrink_values(struct shrink *h)
 
 static void shrink(struct shrink *h)
 {
-    while (h->tries < SHRINK_TRIES && (shrink_generations(h) | shrink_edits(h)))
-        continue;
-    while (h->tries < SHRINK_TRIES && (shrink_values(h) | shrink_edits(h)))
-        continue;
+    for (bool better = true; better && h->tries < SHRINK_TRIES;) {
+        better = shrink_generations(h);
+        better = shrink_edits(h) || better;
+    }
+    for (bool better = true; better && h->tries < SHRINK_TRIES;) {
+        better = shrink_values(h);
+        better = shrink_edits(h) || better;
+    }
 }
 
 static size_t count_edits(const struct script *s)

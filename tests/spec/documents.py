@@ -22,10 +22,11 @@ class Example:
 
 def read_block(name: str, sheet: str, text: str) -> Example:
     data, wrong = bytearray(), []
+    start = int(text.split()[0], 16)  # a block may be a later part of something
     for line in text.splitlines():
         position, *tokens = line.split(";")[0].split()
-        if int(position, 16) != len(data):
-            wrong.append(f"{sheet}: {name}: {position} stands at {len(data):06x}")
+        if int(position, 16) != start + len(data):
+            wrong.append(f"{sheet}: {name}: {position} stands at {start + len(data):06x}")
         for token in tokens:
             byte, star, count = token.partition("*")
             data += bytes.fromhex(byte) * (int(count) if star else 1)

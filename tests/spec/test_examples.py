@@ -1,6 +1,6 @@
 # covers: PXAR-001 PXAR-015 PXAR-052 PXAR-060 PXAR-062 PXAR-063 PXAR-085 PXAR-101 PXAR-102 PXAR-103 PXAR-104 PXAR-111 CAT-021
 # covers: PXAR-138 PXAR-150 PXAR-151 PXAR-157 PXAR-158 PXAR-172 PXAR-180 .. PXAR-183 PXAR-185 .. PXAR-191 CRT-116 BLOB-002 BLOB-003 BLOB-004
-# covers: BLOB-014 BLOB-022 BLOB-110 .. BLOB-112 BLOB-114 BLOB-115 IDX-130 IDX-131 CAT-090 BKP-126 CRY-030 CRY-092
+# covers: APX-070 APX-071 APX-072 APX-073 APX-074 SPL-020 SPL-023 SPL-024 SPL-025 BLOB-014 BLOB-022 BLOB-110 .. BLOB-112 BLOB-114 BLOB-115 IDX-130 IDX-131 CAT-090 BKP-126 CRY-030 CRY-092
 # SPDX-License-Identifier: MIT
 """The blocks of bytes in the sheets, read out of the text: the independent reader decodes each, and encoding what was
 read gives the same bytes. The C library does the same in tests/unit/*_examples_test.c."""
@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 from documents import ROOT, Example, read_examples
 from oracle import acl, blob, catalog, crypto, index, pxar
-from oracle.pxar_items import CODE, GOODBYE_RECORD, HEADER, Entry, siphash24, tree_order
+from oracle.pxar_items import CODE, GOODBYE_RECORD, HEADER, Content, Entry, siphash24, tree_order
 from oracle.pxar_write import Encoder
 
 KEY = crypto.Key(bytes(range(32)))
@@ -141,6 +141,41 @@ def test_catalog_parses_and_builds(examples: dict[str, Example]) -> None:
         ("f", b"a.txt", 5, 1_700_000_000), ("d", b"sub", 0, 0), ("h", b"z-hard", 0, 0), ("l", b"link", 0, 0), ("f", b"old", 300, -1)}
 
 
+def test_draft_split_archive_decodes(examples: dict[str, Example]) -> None:
+    archive, payload = examples["spl-archive"].data, examples["spl-payload"].data
+    _, file = pxar.parse(archive, payload)
+    assert file.path == b"f" and file.content is not None
+    assert payload[file.content.offset:file.content.offset + file.content.size] == b"hi\n"
+
+
+def test_draft_appendix_archive_decodes(examples: dict[str, Example]) -> None:
+    """Snapshot 2: its head, all of snapshot 1, its tail."""
+    a_bin = bytes(i % 251 for i in range(3000))
+    out = io.BytesIO()
+    encoder = Encoder(out, None, None)
+
+    def entry(mode: int, size: int = 0) -> Entry:
+        return Entry(b"", "file", 0, 0, mode=mode, mtime_secs=1_700_000_000, content=Content("archive", 0, 0, size))
+
+    encoder.open_dir(None, entry(0o40755))
+    for name, data in ((b"a.bin", a_bin), (b"b.txt", b"hello")):
+        encoder.file(name, entry(0o100644, len(data)), io.BytesIO(data))
+    encoder.close_dir()
+    archive = examples["apx-head"].data + out.getvalue() + examples["apx-tail"].data
+    assert hashlib.sha256(archive).hexdigest() == "470f4208f063827fb518688902ad358a54e559e8421f0e6456ede11e81537f76"
+    found = {e.path: e.content for e in pxar.parse(archive) if e.kind == "file"}
+    assert {path: archive[c.offset:c.offset + c.size] for path, c in found.items() if c} == {b"a.bin": a_bin, b"b.txt": b"HELLO!"}
+
+
+def test_draft_catalog_parses_and_builds(examples: dict[str, Example]) -> None:
+    data = examples["apx-catalog"].data
+    (archive,) = catalog.parse(data)
+    assert (archive.type, archive.name, archive.position) == ("a", b"root.pxar.didx", 234)
+    assert [(i.type, i.name, i.size, i.ctime, i.position) for i in archive.children] == [
+        ("r", b"a.bin", 3000, 1_700_000_100, 56), ("f", b"b.txt", 6, 1_700_000_200, 110)]
+    assert catalog.build([archive], extended=True) == data
+
+
 def test_acl_attribute_becomes_the_items(examples: dict[str, Example]) -> None:
     raw = examples["acl-xattr"].data
     items = acl.to_items(raw, None)
@@ -182,7 +217,7 @@ def test_positions_and_sums_in_the_text_are_right(examples: dict[str, Example]) 
     wrong = [w for e in examples.values() for w in e.wrong]
     sums = {hashlib.sha256(e.data).hexdigest() for e in examples.values()}
     stated = re.compile(r"SHA-256[^`\n]*\n?`([0-9a-f]{64})`:?[^`]*?```hex", re.S)
-    for sheet in ("pxar-format.md", "index-files.md", "catalog.md"):
+    for sheet in ("pxar-format.md", "index-files.md", "catalog.md", "draft-split-stream.md"):
         for value in stated.findall((ROOT / "spec" / sheet).read_text(encoding="utf-8")):
             if value not in sums:
                 wrong.append(f"{sheet}: no block has SHA-256 {value}")

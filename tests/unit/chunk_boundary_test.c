@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: CHK-060 CHK-061 CHK-062 CHK-064 CHK-070 CHK-071 CHK-072 CHK-073 CHK-074 CHK-075 CHK-076 */
+/* covers: SYS-063 CHK-060 CHK-061 CHK-062 CHK-064 CHK-070 CHK-071 CHK-072 CHK-073 CHK-074 CHK-075 CHK-076 */
 /* covers: CHK-078 CHK-079 CHK-080 CHK-081 CHK-082 CHK-083 CHK-086 */
 #include "chunk/boundary.h"
 #include "chunk_data.h"

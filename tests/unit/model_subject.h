@@ -8,9 +8,11 @@
 #include "detect/reuse.h"
 #include "model_stream.h"
 
+enum piece_kind { PIECE_RAW, PIECE_INJECT, PIECE_SUGGEST };
+
 /* In stream order: what the chunk stream is told. */
 struct piece {
-    enum { PIECE_RAW, PIECE_INJECT, PIECE_SUGGEST } kind;
+    enum piece_kind kind;
     uint64_t at, len;
     uint64_t sizes[PBR_REUSE_BATCH]; /* injected */
     size_t nr;
@@ -41,7 +43,7 @@ struct subject {
     uint8_t lent_value[8];
 };
 
-static inline struct piece *subject_piece(struct subject *s, int kind, uint64_t at, uint64_t len)
+static inline struct piece *subject_piece(struct subject *s, enum piece_kind kind, uint64_t at, uint64_t len)
 {
     if (s->piece_nr == s->piece_cap) {
         s->piece_cap = s->piece_cap ? 2 * s->piece_cap : 64;

@@ -157,7 +157,7 @@ static inline size_t add_node(struct tree *t, int parent, const char *wish, enum
     give_name(t, i, parent, wish);
     t->nodes[i].there = true;
     t->inodes[inode] = (struct inode){ .kind = kind, .size = size, .seed = seed, .mtime = ++t->clock, .mode = 0644,
-                                        .xattrs = seed % 3 == 0 ? (unsigned)(seed / 3 % 16) : 0 };
+                                        .xattrs = seed % 2 ? (unsigned)(seed / 2 % 16) : 0 };
     return i;
 }
 

@@ -125,6 +125,7 @@ static inline int transcode_entry(struct pbr_reader *r, struct pbr_pxar_enc *enc
     case PBR_KIND_SOCKET: return pbr_pxar_enc_special(enc, e->name, &e->meta, diag);
     case PBR_KIND_HARDLINK:
         return pbr_pxar_enc_hardlink(enc, e->name, e->target, e->name_pos - e->link_off, diag);
+    case PBR_KIND_APPENDIX_REF: break; /* no golden archive has one */
     }
     return PBR_E_ARG;
 }

@@ -51,6 +51,7 @@ static inline struct pbr_span example_load(const char *sheet, const char *name)
     struct pbr_span file = test_load(path);
     const struct pbr_span text = example_text(file, name);
     const char *p = (const char *)text.ptr, *const end = p + text.len;
+    const uint64_t start = strtoull(p, NULL, 16); /* a block may be a later part of something */
     while (p < end) {
         const char *line_end = memchr(p, '\n', (size_t)(end - p));
         const char *stop = memchr(p, ';', (size_t)(line_end - p));
@@ -58,7 +59,7 @@ static inline struct pbr_span example_load(const char *sheet, const char *name)
         for (stop = stop ? stop : line_end; p < stop; p += strspn(p, " ")) {
             const size_t len = strcspn(p, " ;\n");
             if (len > 0 && first)
-                check_u64(strtoull(p, NULL, 16), pbr_buf_span(&out).len);
+                check_u64(strtoull(p, NULL, 16), start + pbr_buf_span(&out).len);
             else if (len > 0)
                 example_word(&out, p, len);
             first = first && len == 0;

@@ -13,11 +13,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
-from conformance.names import mtime_text, to_bytes, to_text  # noqa: E402
+from conformance.names import to_bytes, to_text  # noqa: E402
+from conformance.oracle_views import entry_view  # noqa: E402
 from oracle import archive_tree, blob, catalog, chunker, index, manifest, pxar, pxar_write  # noqa: E402
 from oracle.crypto import Key, load_key, parse_key_file  # noqa: E402
 from oracle.errors import OracleError  # noqa: E402
-from oracle.pxar_items import Entry  # noqa: E402
 
 KINDS = {"d": "dir", "f": "file", "l": "symlink", "h": "hardlink", "b": "blockdev", "c": "chardev", "p": "fifo", "s": "socket"}
 
@@ -55,42 +55,6 @@ class Call:
 
 class Unsupported(Exception):
     pass
-
-
-def entry_view(reader: pxar.Reader, entry: Entry) -> dict[str, Any]:
-    out: dict[str, Any] = {"path": to_text(entry.path), "kind": entry.kind}
-    if entry.link is not None:
-        return out | {"target": to_text(entry.link.path)}
-    out |= {"mode": f"{entry.mode & 0o7777:04o}", "uid": str(entry.uid), "gid": str(entry.gid), "mtime": mtime_text(entry.mtime_ns)}
-    if entry.flags:
-        out["flags"] = str(entry.flags)
-    if entry.content is not None:
-        out |= {"size": str(entry.content.size), "sha256": archive_tree.content_digest(reader, entry)}
-    if entry.target is not None:
-        out["target"] = to_text(entry.target)
-    if entry.device is not None:
-        out["device"] = [str(n) for n in entry.device]
-    if entry.xattrs:
-        out["xattrs"] = {to_text(name): value.hex() for name, value in entry.xattrs}
-    if entry.fcaps is not None:
-        out["fcaps"] = entry.fcaps.hex()
-    if entry.projid:
-        out["projid"] = str(entry.projid)
-    if not entry.acl.empty():
-        out["acl"] = acl_view(entry)
-    return out
-
-
-def acl_view(entry: Entry) -> dict[str, Any]:
-    acl, out = entry.acl, {}
-    for name in ("users", "groups", "default_users", "default_groups"):
-        if rows := getattr(acl, name):
-            out[name] = [[str(n) for n in row] for row in rows]
-    if acl.group_obj is not None:
-        out["group_obj"] = str(acl.group_obj)
-    if acl.default is not None:
-        out["default"] = [str(n) for n in acl.default]
-    return out
 
 
 def pxar_entries(call: Call) -> None:
@@ -172,7 +136,7 @@ def chunk_stream(call: Call) -> None:
             for _ in range(values[1] if len(values) > 1 else 1):
                 stream.push(data[pos:pos + values[0]])
                 pos += values[0]
-    call.view({"result": [{"kind": k, "size": str(n), "end": str(e)} for k, n, e in stream.finish()]})
+    call.view({"result": [{"kind": k, "size": str(n), "end": str(e)} for k, n, e in stream.finish() if n or k == "inject"]})
 
 
 def blob_decode(call: Call) -> None:
