@@ -71,6 +71,7 @@ static void walk_children(struct run *run, struct pbr_access_dir *dir, struct pb
         if (pbr_access_dir_get(dir, i, &e, NULL) < 0)
             continue;
         check_found(run, e);
+        MUST(e->entry.name_pos > pbr_access_dir_start(dir) && e->entry.name_pos < run->archive_len);
         if (pbr_access_dir_find(dir, e->entry.name, &again, NULL) == PBR_OK)
             MUST(pbr_span_eq(again->entry.name, e->entry.name));
         if (e->entry.kind == PBR_KIND_DIR && *ret_open < LEVELS &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Extraction into a memory file system. Input: see support/archive.h; options: bits 0..3 allow_existing_dirs,
  * overwrite_files, _symlinks, _hardlinks; 4 strict; 5 something lies in the target already; 6 an operation of the target
- * fails, which one says byte 6; 7 few open directories. Byte 7 reserved.
+ * fails, which one says byte 6 (also: what lies there); 7 few open directories. Byte 7 reserved.
  *
  * Reaches: pbr_extract and everything of extract_*.c, pbr_meta_apply (meta_apply.c, meta_acl.c), the reader (read.c,
  * read_appendix.c).
@@ -16,7 +16,7 @@ enum opt {
     OPT_EXISTING_DIRS = 1, OPT_FILES = 2, OPT_SYMLINKS = 4, OPT_HARDLINKS = 8, OPT_STRICT = 16, OPT_FILLED = 32,
     OPT_FAULT = 64, OPT_FEW_DIRS = 128,
 };
-enum { FEW_DIRS = 2, SOME_DIRS = 32, EXTRA_NODES = 3 };
+enum { FEW_DIRS = 2, SOME_DIRS = 32, EXTRA_NODES = 3, BEFORE_MAX = 16 };
 
 struct notes {
     uint64_t errors, last;
@@ -39,35 +39,60 @@ static void on_note(void *ctx, const struct pbr_extract_note *note)
 
 /* ---- what lies in the target before ---- */
 
-struct before {
-    size_t file, linked, symlink, dir;
-};
-
 static const char content[] = "was there before";
 
-static void fill(struct memfs *fs, struct before *ret)
+struct before {
+    size_t nr, inode[BEFORE_MAX], dir;
+    uint32_t type[BEFORE_MAX];
+    bool outside[BEFORE_MAX];
+};
+
+/* In the way of entry `name` of the root: turn by turn a file, one that has a name outside too, a symlink, a directory. */
+static void put_before(struct memfs *fs, struct before *b, const char *name, unsigned turn)
 {
-    ret->file = memfs_put(fs, 0, "f", PBR_MODE_REG | 0600, content);
-    ret->linked = memfs_put_outside(fs, 0, "l", content);
-    ret->symlink = memfs_put(fs, 0, "s", PBR_MODE_SYMLINK | 0777, "/etc");
-    ret->dir = memfs_put(fs, 0, "d", PBR_MODE_DIR | 0700, NULL);
-    (void)memfs_put(fs, ret->dir, "s", PBR_MODE_SYMLINK | 0777, "..");
-    (void)memfs_put(fs, ret->dir, "f", PBR_MODE_REG | 0600, content);
+    static const uint32_t types[] = { PBR_MODE_REG, PBR_MODE_REG, PBR_MODE_SYMLINK, PBR_MODE_DIR };
+    const uint32_t type = types[turn % 4];
+    if (b->nr == BEFORE_MAX || strlen(name) > 255)
+        return;
+    b->outside[b->nr] = turn % 4 == 1;
+    b->type[b->nr] = type;
+    b->inode[b->nr++] = turn % 4 == 1 ? memfs_put_outside(fs, 0, name, content) : memfs_put(fs, 0, name, type | 0700, content);
 }
 
-static bool holds(const struct memfs *fs, size_t inode)
+static bool is_free(const struct memfs *fs, const char *name)
 {
-    const struct memfs_inode *i = memfs_inode(fs, inode);
-    return i->size == strlen(content) && memcmp(i->bytes, content, strlen(content)) == 0;
+    char path[300];
+    return strlen(name) <= 255 && snprintf(path, sizeof(path), "/%s", name) > 0 && !memfs_find(fs, pbr_span_str(path));
+}
+
+/* Names are those of the archive, so that entries meet what is there. */
+static void fill(struct memfs *fs, const struct fuzz_pair *pair, unsigned turn, struct before *ret)
+{
+    const struct pbr_reader_opts opts = { .meta_only = !pair->split };
+    struct fuzz_reader r;
+    struct pbr_pxar_event ev;
+    *ret = (struct before){ .dir = memfs_put(fs, 0, "d", PBR_MODE_DIR | 0700, NULL) };
+    (void)memfs_put(fs, ret->dir, "s", PBR_MODE_SYMLINK | 0777, "..");
+    if (fuzz_reader_open(&r, pair, 0, &opts, NULL) == PBR_OK)
+        while (pbr_reader_next(r.reader, &ev, NULL) == PBR_OK && ev.ev != PBR_PXAR_EV_END)
+            if (ev.ev == PBR_PXAR_EV_ENTRY && ev.depth == 1 && is_free(fs, pbr_reader_path_str(r.reader) + 1))
+                put_before(fs, ret, pbr_reader_path_str(r.reader) + 1, turn++);
+    fuzz_reader_close(&r);
 }
 
 static void check_before(const struct memfs *fs, const struct before *b, unsigned opts)
 {
-    MUST(holds(fs, b->linked));
-    MUST((opts & OPT_FILES) || holds(fs, b->file));
-    if (!(opts & (OPT_FILES | OPT_SYMLINKS | OPT_HARDLINKS)))
-        MUST(memfs_find(fs, pbr_span_str("/s")) == memfs_inode(fs, b->symlink));
     MUST(memfs_find(fs, pbr_span_str("/d")) == memfs_inode(fs, b->dir));
+    for (size_t i = 0; i < b->nr; i++) {
+        const struct memfs_inode *at = memfs_inode(fs, b->inode[i]);
+        MUST((at->mode & PBR_MODE_TYPE) == b->type[i]);
+        if (b->type[i] == PBR_MODE_SYMLINK)
+            MUST(strcmp(at->link_target, content) == 0);
+        if (b->outside[i] || (b->type[i] == PBR_MODE_REG && !(opts & OPT_FILES)))
+            MUST(at->size == strlen(content) && memcmp(at->bytes, content, strlen(content)) == 0);
+        if (!(opts & (OPT_FILES | OPT_SYMLINKS | OPT_HARDLINKS)))
+            MUST(at->links == (b->outside[i] ? 2 : 1) || b->type[i] == PBR_MODE_REG); /* more: hard links of the archive */
+    }
 }
 
 /* ---- what lies there after ---- */
@@ -145,7 +170,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct memfs *fs = memfs_new();
     struct before before;
     if (o & OPT_FILLED)
-        fill(fs, &before);
+        fill(fs, &pair, data[6], &before);
     if (o & OPT_FAULT)
         memfs_fail_at(fs, data[6]);
     if (fuzz_reader_open(&r, &pair, 1 + data[6], NULL, &diag) == PBR_OK) {

@@ -295,9 +295,10 @@ def h2_server() -> Iterator[bytes]:
                 frame(1, 4, 1, post) + frame(3, 0, 1, (8).to_bytes(4, "big")) + frame(1, 5, 3, get),
                 frame(1, 0, 1, post[:20]) + frame(9, 4, 1, post[20:]) + frame(0, 9, 1, b"\x02ab\0\0"),
                 b"".join(frame(1, 4, 2 * i + 1, post) for i in range(60)),
+                b"".join(frame(1, 4, 2 * i + 1, b"\x83\x84\x87") for i in range(230)),
                 frame(6, 0, 0, bytes(8)) + frame(8, 0, 0, (1000).to_bytes(4, "big")) + frame(7, 0, 0, bytes(8))]
     for number, request in enumerate(requests * 6):
-        yield bytes([number % 4, number // 6, 2 * (number & 1), 0]) + settings + request
+        yield bytes([number % 4, number // len(requests), 2 * (number & 1), 0]) + settings + request
     for number, (_, client, _) in enumerate(seeds_wire.connections(GOLDEN / "wire")):
         yield bytes([0, number % 6, 0, 0]) + client
 

@@ -5,7 +5,8 @@
  * marker of the payload stream (PXAR-134, PXAR-135), bytes behind the end (PXAR-036, PXAR-262), order and uniqueness of
  * names (PXAR-034; a warning).
  * Also the values inside entries that readers take as they come: times and mode bits (PXAR-050), device numbers
- * (PXAR-079), attributes named twice (PXAR-087), ACL permissions and order (PXAR-100, PXAR-109, PXAR-110).
+ * (PXAR-079), attributes without a name (PXAR-086) or named twice (PXAR-087), ACL permissions and order (PXAR-100,
+ * PXAR-109, PXAR-110).
  * Memory: 80 bytes per child of the open directories, 16 bytes per regular file for hard links.
  * Archives of the drafts are recognised by what they hold [SPL-027, APX-171]. `entry` hears of a file in an appendix twice:
  * where its reference stands, and again, complete, when the appendix is read.

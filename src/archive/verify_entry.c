@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { XATTR_NAME_MAX = 255 }; /* Linux */
+
 static int bad(const struct pbr_pxar_entry *e, const char *rule, const char *text, struct pbr_diag *diag)
 {
     return pbr_fail(diag, PBR_E_FORMAT, rule, e->entry_pos, "%s", text);
@@ -50,6 +52,11 @@ static int by_name(const void *pa, const void *pb)
 static int check_xattrs(const struct pbr_env *env, const struct pbr_pxar_entry *e, struct pbr_diag *diag)
 {
     const size_t n = e->meta.xattr_nr;
+    for (size_t i = 0; i < n; i++) {
+        const size_t len = e->meta.xattrs[i].name.len;
+        if (len == 0 || len > XATTR_NAME_MAX)
+            return bad(e, "PXAR-086", "an extended attribute has no name, or none that a file can have", diag);
+    }
     if (n < 2)
         return PBR_OK;
     struct pbr_pxar_xattr *sorted = pbr_alloc(env, n, sizeof(*sorted));

@@ -118,6 +118,7 @@ static int restore_tree(struct job *j, struct pbr_restore_archive *a, struct pbr
                                 .strict = true,
                                 .ignore_device_errors = pbr_args_bool(j->args, "ignore-extract-device-errors"),
                                 .without = flags_off(j->args),
+                                .draft = a->kind == PBR_RESTORE_SPLIT && a->profile == PBR_PROFILE_DRAFT_SPLIT,
                                 .total = a->size,
                                 .what = j->archive_name };
     int rc = pbr_restore_streams(j->restore, a, false, diag);

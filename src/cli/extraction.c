@@ -133,12 +133,13 @@ int pbr_extraction_run(struct pbr_extraction *x, struct pbr_stream *archive, str
 {
     struct pbr_pattern_list patterns;
     struct pbr_reader *reader = NULL;
+    const struct pbr_reader_opts reader_opts = { .draft = x->draft };
     const bool all = pbr_args_bool(x->args, "overwrite");
     *ret = (struct pbr_extract_stats){ 0 };
     pbr_pattern_list_init(&patterns, &x->cli->env);
     int rc = take_patterns(x, x->has_files_from, &patterns, diag);
     if (rc == PBR_OK)
-        rc = pbr_reader_open(&x->cli->env, archive, payload, &reader, diag);
+        rc = pbr_reader_open_opts(&x->cli->env, archive, payload, &reader_opts, &reader, diag);
     if (rc == PBR_OK) {
         const struct pbr_extract_opts opts = {
             .patterns = patterns.nr ? &patterns : NULL,

@@ -12,6 +12,7 @@ struct pbr_extraction {
     const char *target;
     bool strict, ignore_device_errors;
     bool has_files_from;   /* the command has --files-from */
+    bool draft; /* a split archive that its name calls a draft's [SPL-027] */
     uint64_t without;      /* feature flags that options took away */
     uint64_t total;        /* archive bytes, for the progress line; 0 = unknown */
     const char *what;      /* progress: name of the archive */

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
-from conformance.generate import generator
+from conformance import trees
+from conformance.generate import generator, source, tree_generator
 from oracle import index
 from oracle.crypto import Key
 
@@ -48,3 +50,10 @@ def json_text(value: Any, remove: list[str] | None = None, put: dict[str, Any] |
     """A JSON object, less some members, with others."""
     changed = {k: v for k, v in value.items() if k not in (remove or [])} | (put or {})
     return json.dumps(changed, indent=2, ensure_ascii=False).encode()
+
+
+@tree_generator("patterns")
+def patterns_tree(path: Path, lines: list[str]) -> None:
+    """The tree of testdata/golden/patterns.json with a .pxarexclude file."""
+    from conformance.cases_observed import pattern_nodes
+    trees.build(path, [*pattern_nodes(), {"path": ".pxarexclude", "data": {"text": "\n".join(lines) + "\n"}}], source)

@@ -53,7 +53,7 @@ def test_the_documentation_has_every_verb_option_and_shipped_adapter() -> None:
 
 
 def test_the_example_in_python_is_a_correct_reader(tmp_path: Path) -> None:
-    assert conform("run", "blob", "--adapter", "example-python", "--report", tmp_path).exit == 0
+    assert conform("run", "blob/plain", "blob/magic", "blob/payload", "blob/encode", "--adapter", "example-python", "--report", tmp_path).exit == 0
     found = verdicts(tmp_path, "example-python")
     assert {found[c] for c in ("blob/plain-hello", "blob/magic-flipped", "blob/payload-flipped", "blob/encode-plain")} == {"pass"}
 

@@ -181,9 +181,9 @@ def test_list_prints_without_running() -> None:
 
 def test_a_report_has_everything(tmp_path: Path, sloppy: Path) -> None:
     report = tmp_path / "report"
-    conform("run", "blob", "--adapter", sloppy, "--adapter", "oracle", "--report", report)
+    conform("run", *BLOBS, "blob/encode-plain", "--adapter", sloppy, "--adapter", "oracle", "--report", report)
     about, = results(report, "run")
-    assert about["cases"] == len([c for c in load() if c.area == "blob"]) and about["seconds"] > 0
+    assert about["cases"] == 4 and about["seconds"] > 0
     assert [a["version"] for a in results(report, "adapter")][0] == "sloppy 1"
     assert len(results(report)) == 2 * about["cases"]
     check_junit(report)
@@ -231,7 +231,7 @@ def test_a_report_is_made_again_from_its_results(tmp_path: Path, sloppy: Path) -
 
 def test_parallel_runs_give_the_same_verdicts(tmp_path: Path, sloppy: Path) -> None:
     for jobs in ("0", "3"):
-        conform("run", "blob", "--adapter", sloppy, "--report", tmp_path / jobs, "-n", jobs)
+        conform("run", *BLOBS, "blob/encode-plain", "--adapter", sloppy, "--report", tmp_path / jobs, "-n", jobs)
     assert verdicts(tmp_path / "0") == verdicts(tmp_path / "3")
 
 

@@ -51,6 +51,7 @@ class Target:
     store: str = ""
     ticket: str = ""
     csrf: str = ""
+    spare: tuple[str, str] = ("", "")  # a token that is not used at the moment
 
     @property
     def token_header(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ import datetime
 import ipaddress
 import json
 import re
+import select
 import socket
 import ssl
 import threading
@@ -173,12 +174,17 @@ class Recorder:
 
     @staticmethod
     def _pump(client: ssl.SSLSocket, server: ssl.SSLSocket, said: bytearray) -> None:
-        """Both ways in one thread: a TLS socket must not be read and written by two."""
-        import select
+        """Both ways in one thread: a TLS socket must not be read and written by two at a time."""
         while True:
             ready = [s for s in (client, server) if s.pending()] or select.select([client, server], [], [])[0]
             for one in ready:
-                data = one.recv(65536)
+                one.settimeout(0)
+                try:
+                    data = one.recv(65536)
+                except ssl.SSLWantReadError:  # part of a record, or nothing but a session ticket
+                    continue
+                finally:
+                    one.settimeout(None)
                 if not data:
                     return
                 if one is client:

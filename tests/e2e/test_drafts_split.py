@@ -1,9 +1,10 @@
-# covers: SPL-001 SPL-002 SPL-003 SPL-004 SPL-010 SPL-012 SPL-014 SPL-015 SPL-020 SPL-025 SPL-026 SPL-039 SPL-045 SPL-046 SPL-047 SPL-048 SPL-049 SPL-050 SPL-051 SPL-052 SPL-060 SPL-061 SPL-062 SPL-063 SPL-064 SPL-065 SPL-066 SPL-067 SPL-068 SPL-070 SPL-075 SPL-076 SPL-077 SPL-078 SPL-090 SPL-092 SPL-100 SPL-101 SPL-102 SPL-103 SPL-104 SPL-105 SPL-107 SPL-120 SPL-121 SYS-001 SYS-003 SYS-005 SYS-006 SYS-007 SYS-008 SYS-009 SYS-010 SYS-011 SYS-012 SYS-013 SYS-014 SYS-016 SYS-017 SYS-018 SYS-019 SYS-022 SYS-023 SYS-024 SYS-025 SYS-064 SYS-065 SYS-071
+# covers: SPL-001 SPL-002 SPL-003 SPL-004 SPL-010 SPL-012 SPL-014 SPL-015 SPL-020 SPL-025 SPL-026 SPL-039 SPL-045 SPL-046 SPL-047 SPL-048 SPL-049 SPL-050 SPL-051 SPL-052 SPL-060 SPL-061 SPL-062 SPL-063 SPL-064 SPL-065 SPL-066 SPL-067 SPL-068 SPL-070 SPL-075 SPL-076 SPL-077 SPL-078 SPL-080 SPL-081 SPL-082 SPL-090 SPL-092 SPL-100 SPL-101 SPL-102 SPL-103 SPL-104 SPL-105 SPL-107 SPL-120 SPL-121 SYS-001 SYS-003 SYS-005 SYS-006 SYS-007 SYS-008 SYS-009 SYS-010 SYS-011 SYS-012 SYS-013 SYS-014 SYS-016 SYS-017 SYS-015 SYS-018 SYS-019 SYS-020 SYS-021 SYS-022 SYS-023 SYS-024 SYS-025 SYS-064 SYS-065 SYS-071
 # SPDX-License-Identifier: MIT
 """The draft with two streams, `.pxar.meta.didx` and `.pxar.pld.didx`: what is written, what is re-used, what fails how."""
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from drafts import (CATALOG, DATA, META, NOT_RELEASED, PLAIN, PLD, USING_SPLIT, Draft, files_of, plain_tree, requests, rows,
                     split, split_model, stream)
-from support import (KEYFILE, ROOT_USER, T0, Client, Repo, Server, assert_holds, assert_same, assert_sound, golden_tree,
+from support import (KEYFILE, ROOT, ROOT_USER, T0, Client, Repo, Server, assert_holds, assert_same, assert_sound, golden_tree,
                      noise, oracle_store, small_tree, snapshot_dirs)
 
 from oracle import chunker
@@ -389,3 +390,28 @@ def test_verify_finds_damage_in_files(tmp_path: Path, make_client: Callable[...,
     data[8] ^= 1  # the size in the first header
     payload.write_bytes(data)
     client.expect_failure(3, "PXAR-243", "pxar", "verify", meta, "--payload-input", payload)
+
+
+# ---- outlook and review ----
+
+def test_every_profile_lists_the_same_paths(dir_repo: Repo, tmp_path: Path) -> None:
+    """From a catalog of either format, or from the metadata archive."""
+    source = small_tree(tmp_path / "source", seed=9, entries=100)
+    shown = []
+    for at, (profile, mode) in enumerate([("released", "legacy"), ("released", "data"), ("draft-split", "metadata"),
+                                          ("draft-appendix", "metadata"), ("draft-appendix", "metadata")]):
+        Draft(dir_repo.client, profile, source, at, "--appendix-threshold", "10000", mode=mode)
+        lines = dir_repo.client.expect_ok("catalog", "dump", snapshot_dirs(dir_repo.store)[-1].path).lines()
+        shown.append([re.sub(r'"\./[^/"]+', '"./', line) for line in lines if line.count("/") > 1])
+    assert len(shown[0]) > 100 and all(one == shown[0] for one in shown)
+
+
+def test_remarks_of_the_review() -> None:
+    """Outputs and options are grouped, so that another output does not change the call; and it is a payload stream."""
+    sources = {p: p.read_text() for p in (ROOT / "src").rglob("*.[ch]")}
+    header = sources[ROOT / "src" / "archive" / "create.h"]
+    prototype = re.search(r"int pbr_create\((.*?)\);", header, re.S)
+    assert prototype is not None
+    types = re.findall(r"const struct (pbr_create_\w+) \*", prototype.group(1))
+    assert types == ["pbr_create_outputs", "pbr_create_opts"] and "pbr_sink" not in prototype.group(1)
+    assert not [p for p, text in sources.items() if "stream_payload" in text]

@@ -53,9 +53,16 @@ def writer_of(request: Request) -> str | None:
 
 
 def outline(talk: Talk) -> list[dict[str, Any]]:
-    """What is said once, in order: all but the chunks, appends and closes of indexes and the chunks read."""
-    return [r.form() for r in talk.streams if r.method != "PUT" and r.path.strip("/") not in
-            ("dynamic_chunk", "fixed_chunk", "dynamic_close", "fixed_close", "chunk")]
+    """What is said once, in order: all but the chunks, appends and closes of indexes and the chunks read. For the two halves of
+    an archive the original asks side by side, so in any order: for the chunks known of each, and for a new index."""
+    forms = [r.form() for r in talk.streams if r.method != "PUT" and r.path.strip("/") not in
+             ("dynamic_chunk", "fixed_chunk", "dynamic_close", "fixed_close", "chunk")]
+    halves = [i for i, f in enumerate(forms) if any(v.endswith(("mpxar.didx", "ppxar.didx")) for _, v in f["params"])]
+    places = [i for i in halves if forms[i]["path"] != "/previous"
+              or any(forms[k]["path"] == "/previous" for k in halves if k < i)]  # the first is the reference
+    for i, form in zip(places, sorted((forms[i] for i in places), key=repr)):
+        forms[i] = form
+    return forms
 
 
 def is_cut(request: Request) -> bool:

@@ -249,7 +249,7 @@ class Reader:
             wanted = self.payload_kind = self.payload_kind or (
                 "PAYLOAD_REF" if self.payload is not None else item.type)
         if wanted is None:
-            if item.type in ("FILENAME", "GOODBYE"):
+            if item.type in ("FILENAME", "GOODBYE", "APPENDIX"):
                 return  # belongs to the caller (PXAR-037)
             raise OracleError("PXAR-220", item.offset, f"{item.type} in a {entry.kind} entry")
         if item.type != wanted:
@@ -322,6 +322,8 @@ class Reader:
         name = self.text(name_item, self.content(name_item), "PXAR-071")
         if name != ref.path.rpartition(b"/")[2]:
             raise OracleError("APX-054", item.offset, f"reference to {name!r}")
+        if self.header(name_item.offset + name_item.size).type == "APPENDIX_REF":  # APX-030
+            raise OracleError("APX-029", item.offset, "reference to a reference")
         entry = self.read_node(ref.path, ref.start, name_item.offset + name_item.size)
         if entry.kind != "file" or entry.content is None or entry.content.where != "archive" \
                 or entry.appendix is not None:
