@@ -158,7 +158,7 @@ class Lab:
         return [w for w in text.replace("'", "").replace('"\\"', '"').split() if w != "-g"]
 
     def compile(self, source: Path, output: Path, *more: str) -> bool:
-        run = subprocess.run(["cc", *self.flags, "-w", "-g0", *more, str(source), "-o", str(output)], cwd=ROOT, capture_output=True, text=True)
+        run = subprocess.run(["cc", *self.flags, "-w", "-g0", str(source), "-o", str(output), *more], cwd=ROOT, capture_output=True, text=True)
         self.said = run.stderr
         return run.returncode == 0
 

@@ -460,7 +460,7 @@ static void call_blob(struct world *w, struct order *o)
     (void)snprintf(path, sizeof(path), "/blob?encoded-size=%zu&file-name=%s", raw.len + (lies(o, 0) ? 1 : 0),
                    manifest ? "index.json.blob" : "x.conf.blob");
     struct call *c = request(w, "POST", path, pbr_buf_span(&raw), false);
-    if (settle(w, o, c, !(o->flags & LIE) && !w->finished && !w->reader)) {
+    if (settle(w, o, c, !(o->flags & LIE) && !w->reader)) { /* also after finish [BKP-175] */
         w->has_manifest = w->has_manifest || manifest;
         w->closed_nr++;
     }

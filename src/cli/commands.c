@@ -22,7 +22,8 @@ const struct pbr_command pbr_commands[] = {
       .summary = "back up directories, images and files as one snapshot",
       .details = "Each source is NAME.pxar:DIRECTORY, NAME.img:FILE-OR-DEVICE, NAME.conf:FILE or NAME.log:FILE. The manifest "
                  "is uploaded last: an interrupted backup leaves no snapshot behind. Files that vanish, cannot be opened or "
-                 "change while they are read are named in a warning; the archive stays valid.",
+                 "change while they are read are named in a warning; the archive stays valid. --format-profile draft-split and "
+                 "draft-appendix write formats that were never released, for study: only this program reads them.",
       .positionals = POS({ .name = "backupspec", .help = "NAME.TYPE:PATH", .list = true }),
       .opts = GROUPS(pbr_opts_backup, pbr_opts_repository, pbr_opts_namespace, pbr_opts_key, pbr_opts_rate, pbr_opts_output),
       .run = pbr_cmd_backup },

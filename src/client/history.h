@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Snapshots side by side, for people to see what was re-used: the layouts of their split archives (and of those in one stream
- * with an appendix), each compared with the
- * snapshot before it (detect/report.h). Manifests, payload indexes and metadata archives are read through reader
- * sessions, payload chunks never.
+ * with an appendix), each compared with the snapshot before it (detect/report.h). Manifests, payload indexes and metadata
+ * archives are read through reader sessions, payload chunks never; of an archive in one stream the chunks with entries.
  * Thread: not shared. */
 #ifndef PBR_CLIENT_HISTORY_H
 #define PBR_CLIENT_HISTORY_H

@@ -79,7 +79,7 @@ def fixed_chunks() -> Json:
         cases.append({"id": f"fixed-{size}", "does": f"{size} bytes in chunks of 4 MiB", "args": {"fixed": str(step)},
                       "input": {"data": {"gen": "segments", "args": {"parts": [f"mod:251:{size}"]}}}, "expect": ACCEPT | {"view": {"chunks": chunks}}})
     return {"area": "chunk", "about": "Fixed chunks: the last one may be short.",
-            "defaults": {"role": "chunker", "verb": "chunk", "level": "must", "flags": ["ByteExact", "Limits"], "rules": ["CHK-051"]}, "cases": cases}
+            "defaults": {"role": "chunker", "verb": "chunk", "level": "must", "flags": ["ByteExact", "Limits"], "rules": ["CHK-055"]}, "cases": cases}
 
 
 # ---- blobs ----

@@ -228,7 +228,10 @@ def base(s: Session, files: dict[str, list[str]], later: str = "0", unprotected:
         elif name.endswith(".blob"):
             wire.upload_blob(s, name, chunks[0])
         else:
-            wire.archive(s, name, chunks)
+            wire.create_index(s, name)
+            put_chunks(s, name, chunks)
+            add(s, name, chunks)
+            wire.close_index(s, name)
     wire.manifest(s, members={"unprotected": unprotected or {}})
     wire.finish(s)
     s.hang_up()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ACCEPTED, REJECTED, UNSUPPORTED, CRASH = 0, 1, 127, 2
+USAGE = 2
 REFUSALS = (1, 3, 4, 5)  # failed, malformed, peer, done in part; 2 = usage would be this adapter's fault
 ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 FIXED = 4 << 20
@@ -78,14 +79,14 @@ class Call:
         payload = self.case / "archive.ppxar"
         return [str(split), *(["--payload-input", str(payload)] if payload.exists() else [])]
 
-    def run(self, *words: str | bytes) -> int:
+    def run(self, *words: str | bytes, refusals: tuple[int, ...] = REFUSALS) -> int:
         """The exit status as an adapter's."""
         self.stdout = b""
         run = subprocess.run([program() or "pbsref", *words], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self.stdout = run.stdout
         if run.returncode == 0:
             return ACCEPTED
-        if run.returncode in REFUSALS:
+        if run.returncode in refusals:
             return REJECTED
         print(f"ended with {run.returncode}", file=sys.stderr)
         if run.returncode < 0:
@@ -165,7 +166,8 @@ def pxar_create(call: Call) -> int:
     archive = call.out / ("archive.mpxar" if split else "archive.pxar")
     payload = ["--payload-output", str(call.out / "archive.ppxar")] if split else []
     return call.run("pxar", "create", str(archive), str(call.case / "tree"), *payload, *call.repeated("exclude", "exclude"),
-                    *call.options("all-file-systems", "no-xattrs", "no-acls", "no-fcaps"))
+                    *call.options("all-file-systems", "no-xattrs", "no-acls", "no-fcaps"),
+                    refusals=(*REFUSALS, USAGE))  # a pattern that cannot be parsed
 
 
 def blob_encode(call: Call) -> int:
