@@ -168,7 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     const unsigned o = pair.options;
     struct memfs *fs = memfs_new();
-    struct before before;
+    struct before before = { 0 };
     if (o & OPT_FILLED)
         fill(fs, &pair, data[6], &before);
     if (o & OPT_FAULT)

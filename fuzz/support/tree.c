@@ -11,7 +11,7 @@ static size_t take_ids(struct take *t, struct pbr_pxar_acl_id *ids)
     const size_t nr = take_u8(t) % (IDS + 1);
     uint64_t id = 0;
     for (size_t i = 0; i < nr; i++) {
-        id += 1 + take_u8(t) % 100 * 1000;
+        id += 1 + (uint64_t)take_u8(t) % 100 * 1000;
         ids[i] = (struct pbr_pxar_acl_id){ id, take_u8(t) % 8 };
     }
     return nr;

@@ -102,3 +102,19 @@ def acknowledged_first(ctx: Context) -> None:
                 raise Mismatch("at most 512 entries in an append", len(line["digests"]))
         elif line["event"] == "index-close":
             same(counts.get((session, line["wid"])), line["chunk-count"], "chunk count of a close")
+
+
+@check("chunk-limits")
+def chunk_limits(ctx: Context, largest: str, at_least: str) -> None:
+    """Sizes and number of the chunks that were sent."""
+    sizes = [int(e["size"]) for e in events(ctx, "chunk")]
+    if len(sizes) < int(at_least) or max(sizes, default=0) > int(largest):
+        raise Mismatch(f"at least {at_least} chunks of at most {largest} bytes", sorted(sizes))
+
+
+@check("not-restored")
+def not_restored(ctx: Context) -> None:
+    """A refused restore leaves no file that looks whole: nothing, or something that is empty."""
+    target = ctx.out_dir / "target"
+    if target.exists() and (target.stat().st_size if target.is_file() else any(target.iterdir())):
+        raise Mismatch("no target, or an empty one", f"{target.stat().st_size} bytes")

@@ -403,7 +403,7 @@ def test_every_profile_lists_the_same_paths(dir_repo: Repo, tmp_path: Path) -> N
         Draft(dir_repo.client, profile, source, at, "--appendix-threshold", "10000", mode=mode)
         lines = dir_repo.client.expect_ok("catalog", "dump", snapshot_dirs(dir_repo.store)[-1].path).lines()
         shown.append([re.sub(r'"\./[^/"]+', '"./', line) for line in lines if line.count("/") > 1])
-    assert len(shown[0]) > 100 and all(one == shown[0] for one in shown)
+    assert len(shown[0]) >= 100 and all(one == shown[0] for one in shown)
 
 
 def test_remarks_of_the_review() -> None:

@@ -201,12 +201,13 @@ def connect(call: Call) -> list[str]:
 def backup(call: Call) -> int:
     mode = ["--change-detection-mode", call.text("mode")] if call.has("mode") else []
     return call.run("backup", *call.list("archives"), *mode, *connect(call), *call.repeated("exclude", "exclude"),
-                    *call.options("backup-type", "backup-id", "backup-time", "crypt-mode", "chunk-size", "all-file-systems", "skip-lost-and-found"))
+                    *call.options("backup-type", "backup-id", "backup-time", "crypt-mode", "chunk-size", "all-file-systems", "skip-lost-and-found"),
+                    refusals=(*REFUSALS, 2))  # archive names and sources of a case may be the wrong ones
 
 
 def restore(call: Call) -> int:
     return call.run("restore", call.text("snapshot"), call.text("archive"), str(call.out / "target"), *connect(call),
-                    *call.options(*EXTRACT_FLAGS[1:6]), *call.repeated("pattern", "patterns"))
+                    *call.options(*EXTRACT_FLAGS[1:6]), *call.repeated("pattern", "patterns"), refusals=(*REFUSALS, 2))
 
 
 def serve(call: Call) -> int:

@@ -5,13 +5,12 @@ Every case has to fail for at least one of these beside `rejects-everything` and
 """
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import json
 
 from conformance import play
 from conformance.adapters import ACCEPTED, REJECTED, Outcome
@@ -237,20 +236,20 @@ def applicable(bench: Bench) -> list[Generic]:
     return [STATUS[0], *VIEWS, *more, *STATUS[1:]]
 
 
-def spoilt(one: Generic, bench: Bench, out: Path, before: Callable[[], None]) -> bool:
-    """Plays the answer in `out` again with the defect; True if the case fails."""
+def spoilt(one: Generic, bench: Bench, base: Path, out: Path) -> bool:
+    """Plays the right answer in `base` again with the defect; True if the case fails."""
     code = bench.exit
     if one.exit is not None:
         if one.exit == code:
             return False
         code = one.exit
-        if code == ACCEPTED:
-            (out / "view.json").write_text("{}")
-    view = lab.read_view(out) if one.view else None
+    view = lab.read_view(base) if one.view else {} if code == ACCEPTED and one.exit is not None else None
     if one.view and (view is None or not one.view(view)):
         return False
-    if one.view:
+    lab.copy_tree(base, out)
+    if view is not None:
         (out / "view.json").write_text(json.dumps(view), encoding="utf-8")
+    before = guard_again(bench, out)
     if one.files and not one.files(out):
         return False
     return lab.verdict(bench, Outcome(code, False, 0.0, ""), out, before) is not None
@@ -270,15 +269,9 @@ def hunt(task: tuple[int, bool]) -> tuple[str, list[str]]:
     bench = lab.BENCHES[number]
     killers: list[str] = []
     for one in applicable(bench):
-        out = bench.folder / "spoilt"
-        lab.copy_tree(bench.folder / "base-out", out)
-        if spoilt(one, bench, out, guard_again(bench, out)):
+        if spoilt(one, bench, bench.folder / "base-out", bench.folder / "spoilt"):
             killers.append(one.name)
             if not whole and one.name not in BLUNT:
                 break
     lab.remove(bench.folder / "spoilt")
     return bench.case.id, killers
-
-
-def named(name: str) -> Generic:
-    return replace(next(g for g in ALL if g.name == name))

@@ -208,9 +208,11 @@ def hunt(task: tuple[model.Mutant, bool]) -> tuple[str, list[str], str]:
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """With everything that a restore sets."""
-    if target.exists():
-        remove(target)
+    """With everything that a restore sets; a directory without special files is copied here."""
+    remove(target)
+    if not (source / "target").exists():
+        shutil.copytree(source, target)
+        return
     subprocess.run(["cp", "-a", str(source), str(target)], check=True, env=clean_env(source.parent), stdin=subprocess.DEVNULL)
 
 
