@@ -83,6 +83,8 @@ FUZZ_VARIANT := $(if $(filter libfuzzer,$(ENGINE)),fuzz,afl)
 # Generations of the model test in C, chains of ten backups of the one with the program
 ROUNDS   ?= 20000
 CHAINS   ?= 8
+# Size of the sample of source mutants
+N        ?= 200
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -162,6 +164,12 @@ check-model: $(DIR)/tests/prop/detect_model_test all ## change detection against
 conform: all ## the conformance suite against pbsref and the oracle, report in build/conform (ADAPTERS= names others, CASES= selects)
 	$(Q)$(PROG) conform run $(CASES) $(foreach a,$(or $(ADAPTERS),pbsref oracle),--adapter $(a)) --report $(BUILD)/conform
 
+mutants: all ## the suite's own test: implementations with one defect each, all must be caught (build/mutants.md; FULL=1 plays every case)
+	$(Q)cd tests && PBSREF=$(abspath $(PROG)) $(PYTHON) -m conformance.mutants $(if $(FULL),--full) --out $(abspath $(BUILD))/mutants.md $(MUTANTS)
+
+mutation: ## faults in the C source of the formats, the chunker and change detection: do the unit tests notice? (N=200 SEED=1, build/mutation.md)
+	$(Q)nice -n 10 $(PYTHON) ci/mutate.py --build $(abspath $(BUILD)) --count $(N) --seed $(or $(SEED),1) $(or $(ROOM),src/format src/chunk src/detect)
+
 matrix: ## puts the matrix of the last conformance run into README.md (RESULTS= another one's results.jsonl)
 	$(Q)$(PYTHON) ci/readme-matrix.py $(or $(RESULTS),$(BUILD)/conform/results.jsonl)
 
@@ -236,5 +244,5 @@ clean: ## remove build/
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-.PHONY: all unit check check-e2e check-model check-asan check-tsan check-valgrind fuzz fuzz-all fuzz-min fuzz-replay spec-trace provenance lint-fast lint bench conform matrix \
+.PHONY: all unit check mutants mutation check-e2e check-model check-asan check-tsan check-valgrind fuzz fuzz-all fuzz-min fuzz-replay spec-trace provenance lint-fast lint bench conform matrix \
         format cover install clean help

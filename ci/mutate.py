@@ -3,7 +3,8 @@
 """Mutation testing of C rooms: small faults put into the source one at a time; do the room's tests notice?
 
 A sample of all mutants of the files (--count, --seed; the same seed gives the same sample) is compiled, one file each, into a
-shared object that is preloaded before the library, and the unit, property and torture tests named after the room are run until one fails.
+shared object that is preloaded before the library, and the unit, property and torture tests named after the room are run until one
+fails; what survives runs the quick ones again under Valgrind.
 A mutant whose machine code equals the original's is no mutant and is left out. Survivors that tests/mutation-survivors.md
 calls equivalent do not count. Writes --out (Markdown); exit status 1 if --least is given and the score is below it.
 
@@ -16,9 +17,11 @@ import hashlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -38,6 +41,8 @@ LEAVE = re.compile(r"^[ \t]+(continue|break);", re.M)
 CHECK = re.compile(r"^[ \t]*(?:else )?if \(", re.M)
 CALLED = re.compile(r"^[ \t]+([a-z]\w*\([^;=]*\));[ \t]*$", re.M)
 SLACK_S = 10.0
+VALGRIND_S = 90.0
+VALGRIND = ("valgrind", "-q", "--error-exitcode=99")
 
 
 @dataclass
@@ -115,9 +120,13 @@ def mutants_of(path: Path) -> list[Mutant]:
     found += [Mutant(name, m.start(), m.end(), "", "! dropped") for m in NEGATION.finditer(code)]
     found += [Mutant(name, m.start(1), m.end(1), "", f"{m[1]} dropped") for m in LEAVE.finditer(code)]
     found += [Mutant(name, m.start(1), m.end(1), "(void)0", "call dropped") for m in CALLED.finditer(code)]
-    for one in found:
+    lines, seen = source.splitlines(), Counter[tuple[int, str]]()
+    for one in sorted(found, key=lambda m: m.start):
         one.line = source.count("\n", 0, one.start) + 1
-        one.text = source.splitlines()[one.line - 1].strip()
+        one.text = lines[one.line - 1].strip()
+        seen[one.line, one.what] += 1
+        number = seen[one.line, one.what]
+        one.what += f" #{number}" if number > 1 else ""
     return found
 
 
@@ -135,6 +144,8 @@ class Lab:
     def __init__(self, build: Path, rooms: list[str], jobs: int) -> None:
         self.build, self.work, self.jobs = build, build / "mutation", jobs
         self.work.mkdir(parents=True, exist_ok=True)
+        self.lock, self.known = threading.Lock(), triaged()
+        self.careful: dict[str, list[Test]] = {}
         self.make("release/libpbsref.so.0")
         self.library = build / "release" / "libpbsref.so.0"
         self.flags = self.variable("ALL_CFLAGS")
@@ -178,10 +189,10 @@ class Lab:
         test.seconds = time.monotonic() - began
         return test
 
-    def fails(self, test: Test, mutant: Path | None, limit_s: float) -> bool:
+    def fails(self, test: Test, mutant: Path | None, limit_s: float, *wrap: str) -> bool:
         """Runs a test; a crash or the time limit is a failure too."""
         env = {**os.environ, "PBR_SEED": "1"} | ({"LD_PRELOAD": str(mutant)} if mutant else {})
-        process = subprocess.Popen([str(test.path)], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        process = subprocess.Popen([*wrap, str(test.path)], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             return process.wait(limit_s) != 0
@@ -193,6 +204,16 @@ class Lab:
             except ProcessLookupError:
                 pass
             process.wait()
+
+    def valgrind_tests(self, room: str) -> list[Test]:
+        """Quick unit tests of a room, for mutants that only touch memory they should not; none without valgrind."""
+        if not shutil.which(VALGRIND[0]):
+            return []
+        with self.lock:
+            if room not in self.careful:
+                quick = [t for t in self.rooms[room].tests if t.seconds < 1 and t.path.parent.name == "unit"]
+                self.careful[room] = [t for t in quick if not self.fails(t, None, VALGRIND_S, *VALGRIND)]
+            return self.careful[room]
 
     def code(self, path: Path) -> str:
         """What the machine executes and the constants it reads, as a hash."""
@@ -229,6 +250,10 @@ def judge(lab: Lab, mutant: Mutant, number: int, originals: dict[str, str]) -> M
             if lab.fails(test, shared, 4 * test.seconds + SLACK_S):
                 mutant.verdict, mutant.by = "killed", test.path.name
                 break
+        for test in lab.valgrind_tests(room) if mutant.verdict == "survived" and mutant.key not in lab.known else ():
+            if lab.fails(test, shared, VALGRIND_S, *VALGRIND):
+                mutant.verdict, mutant.by = "killed", f"valgrind {test.path.name}"
+                break
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
@@ -238,7 +263,7 @@ def judge(lab: Lab, mutant: Mutant, number: int, originals: dict[str, str]) -> M
 # ---- triage and report ----
 
 def triaged() -> dict[tuple[str, str, str], str]:
-    """Survivors that are equivalent: rows `| file | line | change | equivalent | reason |`."""
+    """Survivors that no test can tell apart: rows `| file | line | change | equivalent | reason |`."""
     out = {}
     for line in TRIAGE.read_text(encoding="utf-8").splitlines() if TRIAGE.exists() else []:
         cells = [c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]]

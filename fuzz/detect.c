@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The decision of change detection. Input: byte 0 entries that may wait (mod 20, 0: 1); byte 1 chunks of the previous index
- * (1 + mod 63); byte 2 bit 0: the index begins and ends with a marker as an intact one does; bytes 3..7 reserved; then two bytes
- * per chunk, its size; then records of eight bytes: kind and flags, what the previous entry says (enum), size (2), offset
- * (3), inode.
+ * (1 + mod 63); byte 2 bit 0: the index begins and ends with a marker as an intact one does, bit 1: the stream of the
+ * draft, which has no start marker [SPL-025]; bytes 3..7 reserved; then two bytes per chunk, its size; then records of eight
+ * bytes: kind and flags, what the previous entry says (enum), size (2), offset (3), inode.
  *
  * Reaches: pbr_reuse_* (reuse.c), pbr_run_find, _holds (run.c), pbr_seen_add (seen.c).
  * Asserts, whatever the previous archive and index say: references strictly increase and lie behind the payload position at
@@ -38,6 +38,7 @@ struct world {
     uint8_t *index_file;
     struct file files[ENTRIES_MAX];
     size_t nr;
+    uint64_t first; /* where the first file can begin, in both streams */
     /* a run */
     const struct file *current;
     uint64_t pos;
@@ -93,7 +94,7 @@ static void take_previous(struct file *f, enum previous what, uint64_t off, uint
 
 static void take_files(struct take *t, struct world *w)
 {
-    uint64_t next = MARKER;
+    uint64_t next = w->first;
     while (take_more(t) && w->nr < ENTRIES_MAX) {
         struct file *f = &w->files[w->nr++];
         const uint8_t kind = take_u8(t), previous = take_u8(t);
@@ -239,7 +240,7 @@ static void check_account(const struct world *w, const struct pbr_reuse_counts *
     MUST(c->reencoded_files == w->written_files && c->reencoded_size == w->written_bytes);
     MUST(c->hardlinks == w->links && c->partial <= c->injected_nr);
     MUST(c->injected_size >= c->reused_size && pbr_reuse_padding(c) == injected - w->reused_bytes);
-    MUST(w->pos == MARKER + w->written_bytes + injected);
+    MUST(w->pos == w->first + w->written_bytes + injected);
 }
 
 static void run(struct world *w, uint64_t cache_max)
@@ -247,10 +248,11 @@ static void run(struct world *w, uint64_t cache_max)
     const struct pbr_reuse_ops ops = { .ctx = w, .lookup = on_lookup, .replay = on_replay, .inject = on_inject,
                                        .disordered = on_disordered };
     struct pbr_reuse *r = NULL;
-    w->pos = MARKER;
+    w->pos = w->first;
     w->waiting_nr = w->limited = w->ref_nr = w->piece_nr = w->seen_nr = 0;
     w->written_files = w->written_bytes = w->reused_bytes = w->links = 0;
     MUST(pbr_reuse_new(&fuzz_env, &w->index, cache_max, &ops, &r, NULL) == PBR_OK);
+    pbr_reuse_set_first(r, w->first);
     for (size_t i = 0; i < w->nr; i++) {
         const struct file *f = &w->files[i];
         bool wait;
@@ -286,6 +288,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     struct world *w = calloc(1, sizeof(*w));
     MUST(w);
+    w->first = head.ptr[2] & 2 ? 0 : MARKER;
     take_index(&t, w, 1 + head.ptr[1] % CHUNKS_MAX, head.ptr[2] & 1);
     take_files(&t, w);
     const uint64_t cache_max = head.ptr[0] % 20 ? head.ptr[0] % 20 : 1;

@@ -21,14 +21,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 SLACK = 900  # seconds beyond the asked time before a fuzzer is ended: running the seeds, the last input
 INPUT_MAX = 16384
 TIMEOUT_S = 20  # one input
 KEEP_BYTES = 160 << 10  # fuzz/corpus: bytes a target
-# state machines and round trips: inputs also count that take the same edges more often
-BROAD = {"chunk", "detect", "h2_server", "tree"}
+# little code, much content: inputs also count that take the same edges more often
+BROAD = {"blob", "catalog", "chunk", "detect", "h2_server", "manifest", "pattern", "tree"}
 
 
 @dataclasses.dataclass
@@ -54,6 +55,7 @@ def dictionary(target: str, option: str) -> list[str]:
 
 
 running: set[subprocess.Popen[bytes]] = set()
+stopping = threading.Event()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -65,13 +67,16 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def on_signal(number: int, _frame: object) -> None:
+    stopping.set()
     for process in list(running):
         end(process)
-    os._exit(128 + number)
+    raise SystemExit(128 + number)
 
 
 def spawn(command: list[str], log: pathlib.Path, seconds: int, env: dict[str, str]) -> int:
     """Exit status; ended by force when it does not come to its end. Targets that need a file system get an empty folder."""
+    if stopping.is_set():
+        return -1
     fast = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with open(log, "wb") as out, tempfile.TemporaryDirectory(prefix="pbr-fuzz-", dir=fast) as place:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
@@ -141,7 +146,7 @@ def run_afl(build: pathlib.Path, target: str, seconds: int) -> Result:
                str(build / "afl/fuzz" / target)]
     status = spawn(command, room / "log", seconds, AFL_ENV)
     stats = room / "out/default/fuzzer_stats"
-    if stats.exists():
+    if stats.exists() and not stopping.is_set():
         values = dict(re.findall(r"^(\w+)\s*:\s*(.*)$", stats.read_text(), re.M))
         result.executions = int(values.get("execs_done", 0))
         result.per_second = float(values.get("execs_per_sec", 0))

@@ -32,7 +32,7 @@ struct pbr_h2_stream {
     int32_t id;
     char *method, *path, *content_type;
     size_t header_bytes; /* of the header list so far [BKP-057] */
-    bool begun, remote_done, answered;
+    bool begun, remote_done, answered, malformed;
     struct pbr_h2_answer answer;
     uint64_t sent;
     void *user;
@@ -116,6 +116,15 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, id, st) == 0 ? 0 : fatal(h);
 }
 
+/* What no field value may hold (RFC 9113, 8.2.1). nghttp2 does not look: its checks of messages are off [BKP-056]. */
+static bool has_controls(struct pbr_span value)
+{
+    for (size_t i = 0; i < value.len; i++)
+        if ((value.ptr[i] < ' ' && value.ptr[i] != '\t') || value.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *ctx)
@@ -139,6 +148,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         field = &st->content_type;
     if (!field || *field)
         return 0;
+    st->malformed = st->malformed || has_controls(pbr_span(value, value_len));
     *field = pbr_strndup(h->env, pbr_span(value, value_len));
     return *field ? 0 : fatal(h);
 }
@@ -156,7 +166,7 @@ static int request_head(struct pbr_h2_server *h, struct pbr_h2_stream *st)
 {
     if (st->header_bytes > PBR_HEADER_LIST_MAX)
         return answer_bare(st, 431);
-    if (!st->method || !st->path)
+    if (!st->method || !st->path || st->malformed)
         return answer_bare(st, 400);
     st->begun = true;
     return h->ops.begin(h->ops.ctx, st) == PBR_OK ? 0 : fatal(h);

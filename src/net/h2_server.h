@@ -6,9 +6,9 @@
  *
  * Settings as the original announces them [BKP-052]: INITIAL_WINDOW_SIZE 32 MiB, MAX_FRAME_SIZE 4
  * MiB, MAX_CONCURRENT_STREAMS 200, MAX_HEADER_LIST_SIZE 16384, connection window 32 MiB. A stream
- * beyond the 200 is refused (REFUSED_STREAM), one with longer headers gets a 431 [BKP-057]. An
- * answer given while the request's body is still coming is followed by RST_STREAM NO_ERROR
- * [BKP-113].
+ * beyond the 200 is refused (REFUSED_STREAM), one with longer headers gets a 431 [BKP-057], one
+ * without method or path or with control characters in them a 400 (RFC 9113, 8.2.1). An answer
+ * given while the request's body is still coming is followed by RST_STREAM NO_ERROR [BKP-113].
  *
  * Thread: not shared; callbacks run inside step and free. */
 #ifndef PBR_NET_H2_SERVER_H

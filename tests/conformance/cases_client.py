@@ -20,8 +20,8 @@ KEYFILE = {"key.json": {"gen": "key-file", "args": {"key": KEY}}}
 BOTH_KEYS = KEYFILE | {"other.json": {"gen": "key-file", "args": {"key": OTHER_KEY}}}
 TREE = [{"path": "", "mode": "755"}, {"path": "a", "data": {"text": "aaa\n"}}, {"path": "big", "size": "400000"}, {"path": "d", "kind": "dir"},
         {"path": "d/b", "size": "30000"}, {"path": "d/empty"}, {"path": "ln", "kind": "symlink", "to": "d/b"}]
-IMAGE = {"gen": "segments", "args": {"parts": ["splitmix64:7:4194304", "byte:0:4194304", "splitmix64:8:1000"]}}
-SMALL_IMAGE = {"gen": "segments", "args": {"parts": ["splitmix64:7:4194304", "splitmix64:8:1000"]}}
+IMAGE = {"gen": "segments", "args": {"parts": ["counter32:7:4194304", "byte:0:4194304", "splitmix64:8:1000"]}}
+SMALL_IMAGE = {"gen": "segments", "args": {"parts": ["counter32:7:4194304", "splitmix64:8:1000"]}}
 CONF = {"text": "key: value\n" * 20}
 GOLD = "testdata/golden/pxar/one-file"
 ROOT_PXAR = "root.pxar:tree"
@@ -77,13 +77,13 @@ def good_backups() -> Iterator[Case]:
                    check("manifest-files", files=["root.ppxar.didx", "root.mpxar.didx"], ordered=True)]), restore("root.pxar", checks=[SAME_TREE]))
     yield case("empty-directory", "BKP-141 CDM-163", "a directory without entries, in both forms", backup("a.pxar:tree", checks=[holds("a.pxar")]), backup("a.pxar:tree", mode="data", checks=[holds("a.pxar")]),
                restore("a.pxar", checks=[SAME_TREE]), tree=[{"path": ""}], checks=[SOUND2], flags=["Limits", "Protocol"])
-    for name, size, does in (("small", "segments:1", "of one byte"), ("exact", f"segments:{4 << 20}", "of exactly 4 MiB"), ("more", f"segments:{(4 << 20) + 1}", "of 4 MiB and a byte")):
-        data = {"gen": "segments", "args": {"parts": [f"splitmix64:9:{size.partition(':')[2]}"]}}
+    for name, size, does in (("small", 1, "of one byte"), ("exact", 4 << 20, "of exactly 4 MiB"), ("more", (4 << 20) + 1, "of 4 MiB and a byte")):
+        data = {"gen": "segments", "args": {"parts": [f"counter32:9:{size}"]}}
         yield case(f"image-{name}", "BKP-248 BKP-164", f"an image {does}, and back", backup("disk.img:image", checks=[SOUND1, check("stored-file", archive="disk.img.fidx", path="image")]),
                    restore("disk.img", checks=[check("restored", path="image")]), input={"image": data}, flags=["Limits", "Protocol"])
     yield case("image-repeated", "BKP-235 BKP-164", "an image with equal blocks: each is sent once", backup("disk.img:image", checks=[
                SOUND1, check("stored-file", archive="disk.img.fidx", path="image"), count("chunk", "3")]), restore("disk.img", checks=[check("restored", path="image")]),
-               input={"image": {"gen": "segments", "args": {"parts": ["byte:0:8388608", "splitmix64:7:4194304", "byte:0:4194304", "splitmix64:8:1000"]}}})
+               input={"image": {"gen": "segments", "args": {"parts": ["byte:0:8388608", "counter32:7:4194304", "byte:0:4194304", "splitmix64:8:1000"]}}})
     yield case("conf", "BKP-228 MAN-030", "a conf and a log file, and back", backup("etc.conf:conf", "run.log:conf", checks=[
                SOUND1, check("stored-file", archive="etc.conf.blob", path="conf"), check("manifest-files", files=["etc.conf.blob", "run.log.blob"])]),
                restore("etc.conf", checks=[check("restored", path="conf")]), input={"conf": CONF})
@@ -154,7 +154,7 @@ def refused_backups() -> Iterator[Case]:
         name = "finish-refused" if (place, kind) == ("finish", "refused") else f"fault-{place}-{kind}"
         yield case(name, "BKP-282 BKP-071" if "status" in what else "BKP-282", f"the answer to {WRITES[place]} is {says}", backup(mode="data", reject=True, checks=NONE), backup(mode="data", checks=[holds()]),
                    server={"faults": [f"{WRITES[place]}#1:{what}"]}, checks=[SOUND1, count("fault", "1")], flags=["Misbehaviour", "DataLoss"], why="a client that goes on reports a backup that does not exist")
-    for name, where, does in (("late-chunk", "POST /dynamic_chunk#4:status=500,failed", "the fourth chunk fails"), ("late-append", "PUT /dynamic_index#2:status=400,refused", "the second append is refused"),
+    for name, where, does in (("late-chunk", "POST /dynamic_chunk#3:status=500,failed", "the third chunk fails"), ("late-append", "PUT /dynamic_index#2:status=400,refused", "the second append is refused"),
                               ("second-close", "POST /dynamic_close#2:status=400,refused", "the second index cannot be closed"), ("space", "chunk-write#3:enospc", "the datastore is full"),
                               ("forgotten", "POST /dynamic_chunk#2:lie=known", "a chunk is accepted, but the append that uses it is refused"), ("create-short", "POST /dynamic_index#1:short=1", "the writer id is cut"),
                               ("create-corrupt", "POST /dynamic_index#1:corrupt=2", "the writer id is damaged")):

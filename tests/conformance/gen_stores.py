@@ -166,6 +166,7 @@ def damage_manifest(store: Path, set: dict[str, Any] | None = None, file: str = 
     change_manifest(store, change)
 
 
+@store_edit("agree")
 def agree(store: Path, name: str) -> None:
     """The manifest's size and checksum of an index as they are now."""
     raw = (folder_of(store) / name).read_bytes()

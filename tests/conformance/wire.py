@@ -22,6 +22,7 @@ import h2.exceptions
 from conformance.cases import CaseError
 from conformance.checks import Context, Mismatch
 from conformance.raw_http import BACKUP, H2, READER, Http1, Reply, blob, digest, index_csum
+from oracle.errors import OracleError
 
 F = TypeVar("F", bound=Callable[..., None])
 OPS: dict[str, Callable[..., None]] = {}
@@ -147,6 +148,8 @@ def perform(session: Session, step: dict[str, Any]) -> None:
         OPS[step["op"]](session, **members)
     except GONE as e:
         raise Mismatch("an answer", f"connection ended: {e!r}") from None
+    except (OracleError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as e:
+        raise Mismatch("an answer of the documented form", repr(e)) from None
 
 
 def answer(reply: Reply, status: str, text: str = "") -> Reply:

@@ -93,24 +93,24 @@ def parse(data: bytes) -> list[Item]:
     if data[:8] not in (MAGIC, MAGIC_EXTENDED):
         raise OracleError("CAT-040", 0, f"unknown magic {data[:8].hex()}", "bad-magic")
     root = Item("d", b"", start=int.from_bytes(data[-8:], "little"))
-    seen: set[int] = set()
+    left = len(data) - 16  # bytes of tables; more are read only where one is used twice (CAT-002)
     stack = [(root, 0)]
     while stack:
         directory, depth = stack.pop()
-        if directory.start in seen:  # one table per directory (CAT-002)
-            raise OracleError("CAT-002", directory.start, "table used twice", "shared-table")
         if depth > MAX_DEPTH:
             raise OracleError("CAT-052", directory.start, "too deep", "too-deep")
-        seen.add(directory.start)
-        directory.children = read_table(data, directory.start)
+        directory.children, end = read_table(data, directory.start)
+        left -= end - directory.start
+        if left < 0:
+            raise OracleError("CAT-052", directory.start, "tables used twice", "shared-table")
         if depth and any(child.type == "a" for child in directory.children):  # APX-074
             raise OracleError("APX-074", directory.start, "archive below the root", "bad-entry-type")
         stack += [(child, depth + 1) for child in directory.children if child.type in DIRS]
     return root.children
 
 
-def read_table(data: bytes, start: int) -> list[Item]:
-    """One directory table (CAT-004, CAT-040..047)."""
+def read_table(data: bytes, start: int) -> tuple[list[Item], int]:
+    """One directory table (CAT-004, CAT-040..047), and where it ends."""
     limit = len(data) - 8
     if not 8 <= start < limit:
         raise OracleError("CAT-041", start, "table outside the file", "eof")
@@ -127,7 +127,7 @@ def read_table(data: bytes, start: int) -> list[Item]:
         items.append(item)
     if pos != len(table):
         raise OracleError("CAT-046", pos, f"{len(table) - pos} bytes left over", "trailing-data")
-    return items
+    return items, pos
 
 
 def read_item(table: bytes, pos: int, start: int, extended: bool = False) -> tuple[Item, int]:

@@ -1,4 +1,4 @@
-# covers: PXAR-220
+# covers: PXAR-220 PXAR-223 PXAR-225 IDX-015 BLOB-001 CAT-040 CAT-052 MAN-021 CRY-023 CRT-072 CHK-023
 # SPDX-License-Identifier: MIT
 """The parsers in C and this oracle agree on every input of the fuzz corpus: whether it is accepted, and what is in it.
 

@@ -222,6 +222,39 @@ static void test_unchanged_files_are_told_from_changed_ones(void **state)
     tear_down(&f);
 }
 
+/* b is gone: its chunk came along all the same. */
+static void test_a_chunk_that_no_file_needs_any_more_counts_as_injected(void **state)
+{
+    (void)state;
+    static const struct chunk chunks[] = { { 16, 9 }, { 200016, 1 }, { 50016, 2 }, { 16, 8 }, { 0 } };
+    static const struct row before[] = { FILE_AT("a", 16, 200000, R), FILE_AT("b", 200032, 50000, R), { 0 } };
+    static const struct row now[] = { FILE_AT("a", 16, 200000, N), { 0 } };
+    struct fixture f;
+    compare(&f, chunks, now, chunks, before);
+    const struct pbr_report_totals *t = pbr_report_totals(f.report);
+    check_u64(t->injected.nr, 2);
+    check_u64(t->injected.bytes, 250032);
+    check_u64(t->padding, 50016);
+    tear_down(&f);
+}
+
+/* x comes back, y is encoded although re-using it would have wasted nothing: that has no reason of ours. */
+static void test_where_something_was_reused_the_rest_is_not_explained_away(void **state)
+{
+    (void)state;
+    static const struct chunk before_chunks[] = { { 16, 9 }, { 50016, 1 }, { 50016, 2 }, { 70016, 3 }, { 16, 8 }, { 0 } };
+    static const struct row before[] = { FILE_AT("x", 16, 50000, R), FILE_AT("m", 50032, 50000, R), FILE_AT("y", 100048, 70000, R), { 0 } };
+    static const struct chunk chunks[] = { { 16, 9 }, { 50016, 1 }, { 40016, 4 }, { 70016, 5 }, { 16, 8 }, { 0 } };
+    static const struct row now[] = { FILE_AT("x", 16, 50000, N), FILE_AT("m", 50032, 40000, R), FILE_AT("y", 90048, 70000, R), { 0 } };
+    struct fixture f;
+    char text[64];
+    compare(&f, chunks, now, before_chunks, before);
+    check_str(file_letters(f.report, text), "ree");
+    check_int(pbr_report_file(f.report, 1)->why, PBR_WHY_SIZE);
+    check_int(pbr_report_file(f.report, 2)->why, PBR_WHY_OTHER);
+    tear_down(&f);
+}
+
 static void test_data_mode_says_that_nothing_was_reused(void **state)
 {
     (void)state;
@@ -425,6 +458,8 @@ int main(void)
         cmocka_unit_test(test_a_hole_is_padding_of_its_chunk),
         cmocka_unit_test(test_a_changed_file_breaks_the_stream_in_pieces),
         cmocka_unit_test(test_unchanged_files_are_told_from_changed_ones),
+        cmocka_unit_test(test_a_chunk_that_no_file_needs_any_more_counts_as_injected),
+        cmocka_unit_test(test_where_something_was_reused_the_rest_is_not_explained_away),
         cmocka_unit_test(test_data_mode_says_that_nothing_was_reused),
         cmocka_unit_test(test_each_difference_has_its_reason),
         cmocka_unit_test(test_damaged_references_are_named),

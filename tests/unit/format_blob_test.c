@@ -79,6 +79,7 @@ static void test_length_is_checked_before_magic_and_named_as_the_server_does(voi
         check(pbr_parse_hex(pbr_span_str(cases[i].magic), raw, 8));
         check_int(pbr_blob_parse(pbr_span(raw, cases[i].len), &blob, &d), cases[i].want);
         check_str(d.text, cases[i].text);
+        check_u64(d.off, 0);
         if (cases[i].want != PBR_OK)
             check_u64(blob.crc, 77); /* outputs are untouched */
     }

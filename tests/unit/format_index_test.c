@@ -301,9 +301,30 @@ static void test_neither_magic_is_no_index(void **state)
                "IDX-054");
 }
 
+static void test_an_index_is_recognised_by_its_magic(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t bytes[9];
+        size_t len;
+        bool want;
+    } cases[] = {
+        { { 0x1c, 0x91, 0x4e, 0xa5, 0x19, 0xba, 0xb3, 0xcd, 0xff }, 9, true },
+        { { 0x2f, 0x7f, 0x41, 0xed, 0x91, 0xfd, 0x0f, 0xcd, 0xff }, 9, true },
+        { { 0x2f, 0x7f, 0x41, 0xed, 0x91, 0xfd, 0x0f, 0xcd }, 8, true },
+        { { 0x2f, 0x7f, 0x41, 0xed, 0x91, 0xfd, 0x0f, 0xcd }, 7, false },
+        { { 0x2f, 0x7f, 0x41, 0xed, 0x91, 0xfd, 0x0f, 0xcc }, 8, false },
+        { { 0x1c, 0x91, 0x4e, 0xa5, 0x19, 0xba, 0xb3, 0xce }, 8, false },
+        { { 0x1b, 0x91, 0x4e, 0xa5, 0x19, 0xba, 0xb3, 0xcd }, 8, false },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check(pbr_index_recognise(pbr_span(cases[i].bytes, cases[i].len)) == cases[i].want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_index_is_recognised_by_its_magic),
         cmocka_unit_test(test_dynamic_vectors_are_written_and_read_as_listed),
         cmocka_unit_test(test_fixed_vectors_are_written_and_read_as_listed),
         cmocka_unit_test(test_malformed_vectors_are_refused_by_the_right_rule),

@@ -437,6 +437,58 @@ static void test_values_that_readers_take_as_they_come(void **state)
     check(last_entry.entry.meta.mtime_s == -1);
 }
 
+static void test_fields_of_an_entry_lie_where_the_table_says(void **state)
+{
+    (void)state;
+    uint8_t bytes[PBR_PXAR_ENTRY_LEN];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(0x10 + i);
+    pbr_put_u64le(bytes, 040755); /* PXAR-050 */
+    entry(040755);
+    text(PBR_PXAR_FILENAME, "d");
+    item(PBR_PXAR_ENTRY, bytes, sizeof(bytes));
+    goodbye();
+    goodbye();
+    check_int(run(&env, NULL), PBR_OK);
+    const struct pbr_pxar_meta *m = &last_entry.entry.meta;
+    check_u64(m->mode, 040755);
+    check_u64(m->flags, UINT64_C(0x1f1e1d1c1b1a1918));
+    check_u64(m->uid, 0x23222120);
+    check_u64(m->gid, 0x27262524);
+    check_u64((uint64_t)m->mtime_s, UINT64_C(0x2f2e2d2c2b2a2928));
+    check_u64(m->mtime_ns, 0x33323130);
+}
+
+static void test_items_are_told_one_by_one_if_wanted(void **state)
+{
+    (void)state;
+    static const uint64_t want[] = { PBR_PXAR_ENTRY, PBR_PXAR_FILENAME, PBR_PXAR_ENTRY, PBR_PXAR_SYMLINK, PBR_PXAR_GOODBYE };
+    const struct pbr_pxar_dec_opts opts = { .items = true };
+    struct pbr_pxar_dec *dec = NULL;
+    struct pbr_pxar_event ev = { 0 };
+    size_t nr = 0, used;
+    entry(040755);
+    text(PBR_PXAR_FILENAME, "l");
+    entry(0120777);
+    text(PBR_PXAR_SYMLINK, "to");
+    goodbye();
+    struct pbr_span in = pbr_buf_span(&made);
+    check_int(pbr_pxar_dec_new(&env, &opts, &dec), PBR_OK);
+    while (ev.ev != PBR_PXAR_EV_END) {
+        check_int(pbr_pxar_dec_step(dec, in, &used, &ev, NULL), PBR_OK);
+        in = pbr_span_sub(in, used, in.len);
+        if (ev.ev != PBR_PXAR_EV_ITEM)
+            continue;
+        check(nr < sizeof(want) / sizeof(want[0]));
+        check_u64(ev.htype, want[nr]);
+        if (ev.htype == PBR_PXAR_SYMLINK)
+            check_span(ev.data, pbr_span("to", 3));
+        nr++;
+    }
+    check_u64(nr, 5);
+    pbr_pxar_dec_free(dec);
+}
+
 /* ---- one entry's range ---- */
 
 static struct pbr_pxar_entry subtree(uint64_t base, int want_rc)
@@ -512,6 +564,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_names_and_targets_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_legacy_entries_count_nanoseconds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values_that_readers_take_as_they_come, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fields_of_an_entry_lie_where_the_table_says, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_items_are_told_one_by_one_if_wanted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_range_holds_one_entry, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("format_pxar_dec", tests, NULL, NULL);

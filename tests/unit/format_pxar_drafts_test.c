@@ -177,6 +177,16 @@ static void test_head_len_is_what_is_written(void **state)
     check(seen > 3);
 }
 
+static void test_head_len_counts_every_item(void **state)
+{
+    (void)state;
+    const struct pbr_pxar_meta plain = { 0 };
+    const struct pbr_pxar_meta all = { .has_acl_group_obj = true, .has_acl_default = true, .has_projid = true };
+    const uint64_t bare = 16 + 3 + 56; /* FILENAME of "ab", ENTRY */
+    check_u64(pbr_pxar_head_len(pbr_span_str("ab"), &plain), bare);
+    check_u64(pbr_pxar_head_len(pbr_span_str("ab"), &all), bare + 24 + 48 + 24);
+}
+
 /* ---- decoder ---- */
 
 /* Events as text; DATA and APPENDIX_DATA are summed up, so that the text does not depend on how the input is cut. */
@@ -329,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_appendix_example_is_written_byte_for_byte),
         cmocka_unit_test(test_appendix_calls_have_their_order),
         cmocka_unit_test(test_head_len_is_what_is_written),
+        cmocka_unit_test(test_head_len_counts_every_item),
         cmocka_unit_test(test_appendix_is_handed_out_as_it_is),
         cmocka_unit_test(test_draft_version_marker_is_passed_over),
         cmocka_unit_test(test_one_fault_is_one_rule),

@@ -5,27 +5,31 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import multiprocessing
 import os
+import pickle
 import resource
 import shutil
 import signal
 import subprocess
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from conformance import generate, play, trees
 from conformance.adapters import ACCEPTED, REJECTED, UNSUPPORTED, Outcome, clean_env, find
-from conformance.cases import Case
+from conformance.cases import Case, CaseError
 from conformance.checks import Context, Mismatch
 from conformance.mutants import model
 
 CRASH = 70
 SLACK_S = 10.0
 MEMORY = 3 << 30
+FORKING = threading.Lock()  # a pipe must not be inherited by the other child
 FILE_ROLES = ("reader", "writer", "chunker")
 
 
@@ -171,10 +175,49 @@ def _baseline() -> Any:
 
 # ---- many at once ----
 
-def pool_map(work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int) -> Iterator[Any]:
-    """In forked processes that end after each task, so that a mutant leaves nothing behind."""
-    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
-        yield from pool.imap_unordered(work, tasks, chunksize=1)
+def _child(work: Callable[[Any], Any], tasks: Sequence[Any], pipe: int) -> None:
+    """Does its tasks and ends without unwinding the parent's state."""
+    code = 1
+    try:
+        with os.fdopen(pipe, "wb") as out:
+            for task in tasks:
+                pickle.dump(work(task), out)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _collect(pipe: int) -> list[Any]:
+    with os.fdopen(pipe, "rb") as source:
+        found = io.BytesIO(source.read())
+    out = []
+    while found.tell() < len(found.getbuffer()):
+        out.append(pickle.load(found))
+    return out
+
+
+def pool_map(work: Callable[[Any], Any], tasks: Sequence[Any], jobs: int, batch: int = 1) -> Iterator[Any]:
+    """In forked processes that end after each batch, so that a mutant leaves nothing behind; the order is that of the tasks."""
+    batches = [tasks[at:at + batch] for at in range(0, len(tasks), batch)]
+
+    def one(part: Sequence[Any]) -> list[Any]:
+        with FORKING:
+            source, pipe = os.pipe2(os.O_CLOEXEC)
+            pid = os.fork()
+            if pid == 0:
+                os.close(source)
+                _child(work, part, pipe)
+            os.close(pipe)
+        found = _collect(source)
+        if os.waitpid(pid, 0)[1] or len(found) != len(part):
+            raise CaseError(f"a process of the lab died over {part[0]}")
+        return found
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for found in pool.map(one, batches):
+            yield from found
 
 
 def limit_memory() -> None:

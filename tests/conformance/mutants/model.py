@@ -36,14 +36,19 @@ def mutant(name: str, rule: str, areas: str, does: str, *patches: Patch) -> Muta
     return Mutant(name, rule, tuple(areas.split()), does, patches)
 
 
+# modules that are found elsewhere than their name says
+PLACES = {"adapter": ADAPTER, "lib_reuse": TESTS / "e2e" / "lib_reuse.py", "client": Path(__file__).with_name("client.py"),
+          "extractor": Path(__file__).with_name("extractor.py")}
+
+
 def source_path(module: str) -> Path:
-    """`oracle.pxar`, `conformance.oracle_views`, or `adapter`."""
-    return ADAPTER if module == "adapter" else TESTS / (module.replace(".", "/") + ".py")
+    """Of `oracle.pxar`, `conformance.oracle_views`, or one of PLACES."""
+    return PLACES.get(module) or TESTS / (module.replace(".", "/") + ".py")
 
 
 @lru_cache(maxsize=None)
 def source_of(module: str) -> str:
-    return source_path(module).read_text(encoding="utf-8")
+    return source_path(module).read_text(encoding="utf-8").replace("from support import tree", "from oracle import tree")
 
 
 def patched(module: str, patches: Sequence[Patch]) -> str:
@@ -79,25 +84,25 @@ class Finder(importlib.abc.MetaPathFinder):
         self.patches = patches
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        if not fullname.startswith("oracle.") and fullname not in ("conformance.oracle_views", "adapter"):
+        if not _ours(fullname) or fullname == "oracle":
             return None
         file = str(source_path(fullname))
         return importlib.util.spec_from_file_location(fullname, file, loader=Loader(fullname, file, self.patches))
 
 
 def _ours(name: str) -> bool:
-    return name in ("adapter", "oracle", "conformance.oracle_views") or name.startswith("oracle.")
+    return name in PLACES or name in ("oracle", "conformance.oracle_views") or name.startswith("oracle.")
 
 
-def load(patches: Sequence[Patch] = ()) -> ModuleType:
-    """The oracle's adapter over modules of its own; those that checks use stay as they are."""
+def load(patches: Sequence[Patch] = (), main: str = "adapter") -> ModuleType:
+    """The oracle's adapter, or `main`, over modules of its own; those that checks use stay as they are."""
     kept = {name: module for name, module in sys.modules.items() if _ours(name)}
     for name in kept:
         del sys.modules[name]
     finder = Finder(patches)
     sys.meta_path.insert(0, finder)
     try:
-        return importlib.import_module("adapter")
+        return importlib.import_module(main)
     finally:
         sys.meta_path.remove(finder)
         for name in [n for n in sys.modules if _ours(n)]:

@@ -147,7 +147,7 @@ MANIFESTS = [
 KEYS = [
     mutant("key-fingerprint-trusted", "CRY-024", "key", "shows the stored fingerprint, right or not", (K, "if self.fingerprint is not None and self.fingerprint != key.fingerprint:", "if False:")),
     mutant("key-no-pbkdf2", "CRY-021", "key", "knows scrypt only", (K, '"PBKDF2": {"iter", "salt"}}', "}")),
-    mutant("key-scrypt-fixed", "CRY-031", "key", "ignores the parameters of scrypt", (K, 'kdf["n"]' if False else 'n, r, p = parameters["n"], parameters["r"], parameters["p"]', "n, r, p = 65536, 8, 1")),
+    mutant("key-scrypt-fixed", "CRY-031", "key", "ignores the parameters of scrypt", (K, 'n, r, p = parameters["n"], parameters["r"], parameters["p"]', "n, r, p = 65536, 8, 1")),
     mutant("key-fingerprint-of-key", "CRY-006", "key", "fingerprint is the key's SHA-256", (K, "self.fingerprint = self.digest(FINGERPRINT_INPUT)", "self.fingerprint = hashlib.sha256(enc_key).digest()")),
     mutant("key-digest-prefix", "CRY-004", "key chunk blob", "keyed digests with the key in front", (K, "return hashlib.sha256(data + self.id_key).digest()", "return hashlib.sha256(self.id_key + data).digest()")),
     mutant("key-iterations", "CRY-002", "key chunk blob man", "another number of iterations for the id key", (K, 'b"_id_key", 10, 32', 'b"_id_key", 1000, 32')),

@@ -44,7 +44,6 @@ def summary(session: Session) -> str:
 
 def write(session: Session, seconds: float) -> tuple[str, bool]:
     """Text, and whether the suite passed its test."""
-    left = [b for b in session.benches if not b.usable]
     text = ["# Mutants", "", *summary(session).splitlines(), "",
             f"{'Every case of its areas' if session.full else 'Each until the first case that catches it'}; {seconds:.0f} s. The right answer comes from the oracle, "
             "for what it does not support from pbsref.", "", "## Mutants and areas", "", *rows(session), "", "## Equivalent", ""]
@@ -52,6 +51,6 @@ def write(session: Session, seconds: float) -> tuple[str, bool]:
     text += ["", "## Cases", "", "A case is caught by mutants of the tables above, and by answers of a right implementation with one fault:", "", "| case | mutants | faults |", "|---|---|---|"]
     text += [f"| {case} | {' '.join(session.specific.get(case, [])[:4])} | {' '.join(session.generics.get(case, [])[:6])} |"
              for case in sorted(session.generics.keys() | session.specific.keys())]
-    text += ["", "## Left out", "", *(f"- {b.case.id}: {cell(b.base)}" for b in left), ""]
+    text += ["", "## Left out", "", *(f"- {name}: {cell(why)}" for name, why in session.left), ""]
     good = not session.survivors() and not [c for c in session.toothless() if c.level == "must"]
     return "\n".join(text), good

@@ -10,7 +10,7 @@ from typing import Any
 from conformance.cases import Case, CaseError
 from conformance.mutants import equivalent, generic, lab, reader, writer
 from conformance.mutants.lab import FILE_ROLES, Bench
-from conformance.mutants.model import Mutant
+from conformance.mutants.model import Mutant, patched
 
 
 @dataclass
@@ -31,6 +31,9 @@ class Session:
         every = [*reader.TABLE, *writer.TABLE, *reader.checks(), *writer.checks()]
         if len({m.name for m in every}) != len(every):
             raise CaseError(f"two mutants have one name: {sorted(m.name for m in every if [n.name for n in every].count(m.name) > 1)}")
+        for one in every:
+            for module in {module for module, _, _ in one.patches}:
+                patched(module, one.patches)
         self.mutants: list[Any] = [m for m in every if wanted(m.name, prefixes)]
         self.wire: list[Any] = []
         if wire:
@@ -41,6 +44,7 @@ class Session:
         self.generics: dict[str, list[str]] = {}
         self.specific: dict[str, list[str]] = {}
         self.benches: list[Bench] = []
+        self.left: list[tuple[str, str]] = []  # cases that could not be used, and why
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -49,25 +53,25 @@ class Session:
         self.files()
         if self.wire:
             from conformance.mutants import wire as wire_mutants
-            wire_mutants.play(self)
+            wire_mutants.play_session(self)
 
     # ---- files ----
 
     def files(self) -> None:
         chosen = [c for c in self.cases if c.role in FILE_ROLES]
         self.say(f"laying out {len(chosen)} cases")
-        self.benches = list(lab.pool_map(_lay, [(c, self.folder / str(n)) for n, c in enumerate(chosen)], self.jobs))
-        self.benches = sorted(lab.pool_map(lab.measure, self.benches, self.jobs), key=lambda b: b.case.id)
+        self.benches = list(lab.pool_map(_lay, [(c, self.folder / str(n)) for n, c in enumerate(chosen)], self.jobs, 25))
+        self.benches = sorted(lab.pool_map(lab.measure, self.benches, self.jobs, 10), key=lambda b: b.case.id)
         for bench in self.benches:
             if not bench.usable:
-                self.say(f"  {bench.case.id}: left out, {bench.base}")
+                self.left.append((bench.case.id, bench.base))
         lab.BENCHES[:] = [b for b in self.benches if b.usable]
         ours = [m for m in self.mutants if isinstance(m, Mutant)]
         self.say(f"{len(ours)} mutants of files, {len(lab.BENCHES)} cases")
         for name, killers, said in lab.pool_map(lab.hunt, [(m, self.full) for m in ours], self.jobs):
             self.settle(name, killers, said)
         self.say("the right answers with a fault")
-        for case, names in lab.pool_map(generic.hunt, [(n, self.full) for n in range(len(lab.BENCHES))], self.jobs):
+        for case, names in lab.pool_map(generic.hunt, [(n, self.full) for n in range(len(lab.BENCHES))], self.jobs, 10):
             self.generics[case] = names
 
     def settle(self, name: str, killers: list[str], said: str) -> None:

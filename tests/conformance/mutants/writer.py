@@ -7,7 +7,7 @@ from conformance.mutants.model import Mutant, dropped_checks, mutant
 W, A, T, F, H, B, L = "oracle.pxar_write", "oracle.acl", "oracle.tree", "oracle.patterns", "oracle.chunker", "oracle.blob", "oracle.fsattr"
 
 CREATE = [
-    mutant("write-unsorted", "CRT-021", "create", "names in the order of the directory", (T, "sorted(", "list(")),
+    mutant("write-unsorted", "CRT-021", "create", "names in descending order", (T, "in sorted(e.name for e in names)", "in sorted((e.name for e in names), reverse=True)")),
     mutant("write-padding", "PXAR-055", "create", "garbage in ENTRY's padding", (W, "entry.mtime_secs, entry.mtime_nanos, 0))", "entry.mtime_secs, entry.mtime_nanos, 1))")),
     mutant("write-nanoseconds-lost", "PXAR-050", "create", "whole seconds only", (W, "entry.mtime_secs, entry.mtime_nanos, 0))", "entry.mtime_secs, 0, 0))")),
     mutant("write-mode-permissions", "PXAR-050", "create", "mode without the type", (W, "STAT.pack(entry.mode,", "STAT.pack(entry.mode & 0o7777,")),
