@@ -208,7 +208,7 @@ def good_restores() -> Iterator[Case]:
     yield case("signed", "RDR-051 MAN-048", "a signed snapshot, with its key", restore("etc.conf", snapshot=SNAPSHOT, keyfile="key.json", checks=[check("restored", of=CONF)]), server=store(BLOB, key=KEY, mode="sign-only"), input=KEYFILE,
                flags=["Crypto", "Interop"])
     yield case("namespace", "RDR-003", "from a namespace", restore("etc.conf", snapshot=SNAPSHOT, ns="a/b", checks=[check("restored", of=CONF)]), server=store(BLOB, ns="a/b"))
-    yield case("repeated-chunks", "RDR-063", "an archive whose chunks occur many times", restore("root.img", snapshot=SNAPSHOT, checks=[check("restored", of={"gen": "segments", "args": {"parts": ["byte:7:20971520"]}})]),
+    yield case("repeated-chunks", "RDR-060 RDR-063", "an archive whose chunks occur many times", restore("root.img", snapshot=SNAPSHOT, checks=[check("restored", of={"gen": "segments", "args": {"parts": ["byte:7:20971520"]}})]),
                server=store({"root.img.fidx": {"of": {"gen": "segments", "args": {"parts": ["byte:7:20971520"]}}}}), checks=[check("journal", event="chunk-read", at_most="5")])
     for mode in ("legacy", "data"):
         yield case(f"pattern-{mode}", "CDM-153 EXT-020" if mode == "data" else "EXT-020", f"one file out of a {mode} archive", backup(mode=mode), restore("root.pxar", patterns=["d/b"], checks=[
