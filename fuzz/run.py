@@ -29,7 +29,7 @@ INPUT_MAX = 16384
 TIMEOUT_S = 20  # one input
 KEEP_BYTES = 160 << 10  # fuzz/corpus: bytes a target
 # little code, much content: inputs also count that take the same edges more often
-BROAD = {"blob", "catalog", "chunk", "detect", "h2_server", "manifest", "pattern", "tree"}
+BROAD = {"blob", "catalog", "chunk", "detect", "h2_server", "manifest", "pattern", "server", "tree"}
 
 
 @dataclasses.dataclass
@@ -59,10 +59,14 @@ stopping = threading.Event()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """The fuzzer and what it started."""
+    """The fuzzer and what it started: AFL++ ends its targets, which have sessions of their own, if it is asked to end."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     running.discard(process)
 
 
@@ -127,7 +131,8 @@ LIBFUZZER_ENV = {"ASAN_OPTIONS": SPARE}
 AFL_ENV = {
     "AFL_NO_UI": "1", "AFL_SKIP_CPUFREQ": "1", "AFL_NO_AFFINITY": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1",
     "AFL_AUTORESUME": "1", "AFL_FAST_CAL": "1", "AFL_CMPLOG_ONLY_NEW": "1",
-    "ASAN_OPTIONS": f"abort_on_error=1:symbolize=0:detect_leaks=0:{SPARE}", "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1",
+    "ASAN_OPTIONS": f"abort_on_error=1:symbolize=0:detect_leaks=0:{SPARE}",
+    "UBSAN_OPTIONS": "halt_on_error=1:abort_on_error=1",
 }
 
 
@@ -184,8 +189,9 @@ def minimise(build: pathlib.Path, target: str) -> None:
     (room / "out").mkdir(parents=True)
     folders = [pathlib.Path("fuzz/corpus") / target, build / "fuzz-run/libfuzzer" / target / "new",
                build / "fuzz-run/afl" / target / "out/default/queue"]
-    command = [str(build / "fuzz/fuzz" / target), "-merge=1", f"-use_counters={int(target in BROAD)}", f"-max_len={INPUT_MAX}", f"-timeout={TIMEOUT_S}",
-               "-rss_limit_mb=2048", str(room / "out"), *[str(f) for f in folders if f.is_dir()]]
+    command = [str(build / "fuzz/fuzz" / target), "-merge=1", f"-use_counters={int(target in BROAD)}",
+               f"-max_len={INPUT_MAX}", f"-timeout={TIMEOUT_S}", "-rss_limit_mb=2048",
+               str(room / "out"), *[str(f) for f in folders if f.is_dir()]]
     if spawn(command, room / "log", 1800, LIBFUZZER_ENV) != 0:
         raise SystemExit(f"{target}: merging failed, see {room}/log")
     corpus = folders[0]

@@ -15,6 +15,7 @@ from conformance.generate import source
 from conformance.oracle_views import entry_view
 from oracle import blob, catalog, manifest, pxar
 from oracle.crypto import Key, derive, gcm_encrypt
+from oracle.pxar_items import CODE, GOODBYE_RECORD
 from oracle.source import BytesSource
 
 Json = dict[str, Any]
@@ -51,6 +52,19 @@ def payload(data: str) -> str:
 
 def ref(offset: int, size: int) -> str:
     return f"PAYLOAD_REF {struct.pack('<QQ', offset, size).hex()}"
+
+
+def xattr(name: str, value: str) -> str:
+    return f"XATTR {name.encode().hex()}00{value.encode().hex()}"
+
+
+def numbers(kind: str, *values: int) -> str:
+    return f"{kind} {b''.join(v.to_bytes(8, 'little') for v in values).hex()}"
+
+
+def table(offset: int) -> str:
+    """A goodbye table of a tail alone, so far behind its directory."""
+    return f"GOODBYE {GOODBYE_RECORD.pack(CODE['GOODBYE_TAIL'], offset, 40).hex()}"
 
 
 def version(number: int) -> str:
@@ -108,10 +122,20 @@ def good_archives() -> Iterator[tuple[str, str, str, Json]]:
 
 def bad_archives() -> Iterator[tuple[str, str, str, Json]]:
     """What one pass over the entries need not see: for pxar-verify."""
-    second = 16 + 2 + 16 + 40 + 16 + 3
+    second = 16 + 2 + 16 + 40 + 16 + 3  # size of the entry a, which begins at 56
     yield "link-to-link", "PXAR-277", "a hard link to a hard link", {"archive.pxar": archive(ROOT, *A, NAME_B, link(second, "a"), NAME_C, link(16 + 2 + 16 + 8 + 2, "b"), "GOODBYE")}
     yield "references-backwards", "PXAR-245", "references that go backwards, as a client before 4.1.7 wrote them", split(two(ref(35, 4), ref(16, 3)), [HEX_A, HEX_B])
     yield "reference-twice", "PXAR-245", "two references to one payload", split(two(ref(16, 3), ref(16, 3)), [HEX_A])
+    yield "mode-without-type", "PXAR-220", "a mode of no type", {"archive.pxar": archive(ROOT, NAME_A, entry(0o644), payload("aaa"), "GOODBYE")}
+    yield "xattr-twice", "PXAR-087", "one attribute twice", {"archive.pxar": archive(ROOT, NAME_A, FILE, xattr("user.a", "1"), xattr("user.a", "2"), payload("aaa"), "GOODBYE")}
+    yield "acl-id-twice", "PXAR-110", "two ACL entries for one user", {"archive.pxar": archive(ROOT, NAME_A, FILE, numbers("ACL_USER", 7, 4), numbers("ACL_USER", 7, 6), payload("aaa"), "GOODBYE")}
+    yield "fcaps-twice", "PXAR-032", "capabilities twice", {"archive.pxar": archive(ROOT, NAME_A, FILE, "FCAPS 01", "FCAPS 01", payload("aaa"), "GOODBYE")}
+    yield "version-3", "PXAR-041", "a version that does not exist", {"archive.pxar": archive(version(3), *PLAIN)}
+    yield "root-is-a-file", "PXAR-229", "the root is a regular file, with a table all the same", {"archive.pxar": archive(FILE, payload("aaa"), table(75))}
+    yield "link-as-name", "PXAR-224", "a SYMLINK item where a FILENAME has to be", {"archive.pxar": {"of": archive(ROOT, *A, NAME_B, FILE, payload("b"), "GOODBYE"), "edit": [{"at": 56 + second, "bytes": CODE["SYMLINK"].to_bytes(8, "little").hex()}]}}
+    yield "file-ends-with-a-link", "PXAR-220", "a regular file with a SYMLINK item in place of its contents", {"archive.pxar": archive(ROOT, NAME_A, FILE, text("SYMLINK", "b"), "GOODBYE")}
+    yield "records-swapped", "PXAR-170", "two right records in the wrong order", {"archive.pxar": {"of": archive(ROOT, *A, NAME_B, FILE, payload("b"), "GOODBYE"), "edit": [{"swap": [[-72, 24], [-48, 24]]}]}}
+    yield "payload-of-version-1", "PXAR-008", "an archive of one stream with a payload stream beside it", {"archive.mpxar": archive(version(1), *PLAIN), "archive.ppxar": {"gen": "payload-stream", "args": {"pieces": [HEX_A]}}}
     yield "tail-marker-gone", "PXAR-135", "a payload stream of one file that ends with it", {"archive.mpxar": archive(V2, ROOT, NAME_A, FILE, ref(16, 3), "GOODBYE"), "archive.ppxar": {"of": {"gen": "payload-stream", "args": {"pieces": [HEX_A]}}, "edit": [{"truncate": -16}]}}
 
 
@@ -133,6 +157,10 @@ def without_payload() -> list[Json]:
     return [case("no-payload", "PXAR-278", "a metadata archive without its payload: the contents are not in it",
                  {"verdict": "info", "checks": [{"check": "no-contents"}], "note": "refused, or listed without contents"},
                  input={"archive.mpxar": archive(V2, ROOT, NAME_A, FILE, ref(16, 3), "GOODBYE")}, flags=["DataLoss"])]
+
+
+def extracted() -> list[Json]:
+    return [case("name-twice", "EXT-051", "one name twice in a directory: the second does not replace the first", REJECT, input={"archive.pxar": archive(ROOT, *A, *A, "GOODBYE")}, needs=["root"])]
 
 
 # ---- blobs ----
@@ -179,6 +207,7 @@ def indexes() -> list[Json]:
     dynamic, fixed = {"gen": "dynamic-index", "args": {"ends": [100, 250]}}, {"gen": "fixed-index", "args": {"size": 5 << 20, "chunk": 4 << 20}}
     empty = hashlib.sha256(b"").hexdigest()
     return [case("file-cut-in-header", "IDX-014", "a dynamic index of 4095 bytes", REJECT, input={"archive.didx": {"of": dynamic, "edit": [{"truncate": 4095}]}}),
+            case("fixed-cut-in-header", "IDX-014", "a fixed index that ends within its sizes", REJECT, input={"archive.fidx": {"of": fixed, "edit": [{"truncate": 75}]}}, flags=["CrashSafety"]),
             case("file-empty", "IDX-014", "a file without a byte", REJECT, input={"archive.didx": {"hex": ""}}),
             case("fixed-as-dynamic", "IDX-015", "a fixed index under the name of a dynamic one", REJECT, input={"archive.didx": fixed}),
             case("dynamic-as-fixed", "IDX-015", "a dynamic index under the name of a fixed one", REJECT, input={"archive.fidx": dynamic}),
@@ -190,8 +219,13 @@ def indexes() -> list[Json]:
 
 def catalogs() -> list[Json]:
     big = catalog.build([catalog.Item("f", b"big", (1 << 64) - 1, -(1 << 62))])
+    inner = bytes([1, 0])  # a table without entries
+    upper = bytes([2]) + b"".join(b"d" + bytes([1]) + name + bytes([len(inner)]) for name in (b"a", b"b"))
+    shared = catalog.MAGIC + inner + bytes([len(upper)]) + upper + (8 + len(inner)).to_bytes(8, "little")
     return [case("number-of-ten-bytes", "CAT-030 CAT-031", "a size of 64 bits, which takes ten bytes", ACCEPT | {"view": {"entries": [{"path": "big", "kind": "file", "size": str((1 << 64) - 1), "mtime": str(-(1 << 62))}]}},
-                 input={"catalog.pcat1": {"hex": big.hex()}})]
+                 input={"catalog.pcat1": {"hex": big.hex()}}),
+            case("table-used-twice", "CAT-002", "two directories with one table", REJECT, input={"catalog.pcat1": {"hex": shared.hex()}}, flags=["CrashSafety"]),
+            case("too-deep", "CAT-052", "directories five thousand deep", REJECT, input={"catalog.pcat1": {"gen": "deep-catalog", "args": {"depth": 5000}}}, flags=["CrashSafety", "Limits"])]
 
 
 # ---- manifests, keys ----
@@ -221,6 +255,7 @@ def manifests() -> list[Json]:
             case("size-above-32-bits", "MAN-018", "a size of five gigabytes and a bit", ACCEPT | {"view": {"files": [{"size": "5000000001"}]}}, input=raw(files(5_000_000_001))),
             case("in-a-blob", "MAN-001", "the manifest in its blob", ACCEPT | {"view": {"backup-id": "web-1"}}, input={"index.json.blob": {"hex": encoded_text}}),
             case("signed-name-beyond-ascii", "MAN-043", "a signed manifest with a name beyond ASCII", ACCEPT | {"view": {"signed": "yes"}}, input=raw(signed(umlaut, KEY)) | key_input(KEY), flags=["Crypto"]),
+            case("file-entry-is-a-number", "MAN-021", "a number in the list of files", REJECT, input=raw(files(files=[1]))),
             case("unsigned-of-another-key", "MAN-052", "no signature, but the fingerprint of another key", REJECT, input=raw(named) | key_input(OTHER), flags=["Crypto"])]
 
 
@@ -247,6 +282,15 @@ def keys() -> list[Json]:
             case("kdf-unknown", "CRY-021", "a key derivation that does not exist", REJECT, input=of(key_text(kdf={"Argon2": {"salt": "AAAA"}}))),
             case("kdf-without-salt", "CRY-021", "scrypt without salt", REJECT, input=of(key_text(kdf={"Scrypt": {"n": 65536, "r": 8, "p": 1}})), args={"passphrase": "fiver"}),
             case("kdf-two", "CRY-021", "two key derivations", REJECT, input=of(key_text(kdf={"Scrypt": {"n": 65536, "r": 8, "p": 1, "salt": "AAAA"}, "PBKDF2": {"iter": 1, "salt": "AAAA"}})), args={"passphrase": "fiver"})]
+
+
+# ---- chunker ----
+
+def cut() -> list[Json]:
+    at_minimum = {"gen": "segments", "args": {"parts": ["byte:0:16320", "splitmix64:51388:64", "byte:0:1000"]}}
+    return [case("cut-at-the-minimum", "CHK-032", "a window that cuts, with its last byte at exactly the minimum", ACCEPT | {"view": {"chunks": [{"end": "16384"}, {"end": "17384"}]}},
+                 input={"data": at_minimum}, args={"avg": "65536"}),
+            case("injection-behind-the-end", "CHK-086", "a forced boundary behind the end of the data", REJECT, input={"data": {"text": "0123456789"}, "script": {"text": "F 50 100\nD 10\n"}}, args={"avg": "65536"}, verb="chunk-stream")]
 
 
 # ---- writers ----
@@ -279,6 +323,37 @@ def excluded() -> list[Json]:
             case("backslash-at-the-end", "CRT-072", "a pattern that ends with a backslash", REJECT, tree=tree(), args={"exclude": ["foo\\x5c"]})]
 
 
+# ---- clients ----
+
+ONE = ["root.pxar:tree"]
+
+
+def run(mode: str, *checks: Json) -> Json:
+    return {"run": "backup", "args": {"archives": ONE, "mode": mode, "chunk-size": "64"}, "expect": ACCEPT | ({"checks": list(checks)} if checks else {})}
+
+
+def reused() -> list[Json]:
+    order, holds = {"check": "payload-in-order"}, {"check": "snapshot-holds", "archive": "root.pxar"}
+    sizes = [{"path": "a", "size": "15000"}, {"path": "b", "size": "1500"}, {"path": "d", "size": "15000"}]
+    return [case("references-repeat-in-a-chunk", "CDM-142 CDM-143", "two files of the snapshot before refer to one payload, and its chunk is still held when the second comes", ACCEPT, tree=tree(*sizes),
+                 steps=[run("data"), {"edit-store": "references", "args": {"name": "root.mpxar.didx", "set": {"d": 16}}}, {"edit-tree": {"remove": ["b"]}}, run("metadata", order, holds)],
+                 flags=["Reuse", "Historical"]),
+            case("same-name-elsewhere", "CDM-041", "a new file with name, size and time of one that was in another directory", ACCEPT, tree=tree(folder("d"), {"path": "d/x", "size": "100000"}),
+                 steps=[run("data"), {"edit-tree": {"remove": ["d/x"]}}, {"edit-tree": [{"path": "x", "size": "100000"}]}, run("metadata", order, holds)]),
+            case("attribute-value-alone", "CDM-044", "a new value of an attribute is no reason to read the file again; that it has new contents too shows nowhere", ACCEPT, level="should", needs=["xattrs"],
+                 tree=tree({"path": "a", "size": "200000", "xattrs": {"user.x": "01"}}),
+                 steps=[run("data"), {"edit-tree": [{"path": "a", "data": {"gen": "segments", "args": {"parts": ["splitmix64:9:200000"]}}, "xattrs": {"user.x": "02"}}]},
+                        run("metadata", order, {"check": "uploaded-at-most", "archive": "root.ppxar.didx", "bytes": "4096"})])]
+
+
+def restored() -> list[Json]:
+    text_of = {"a.conf.blob": {"of": {"text": "hello"}}}
+    return [case("encrypted-manifest", "MAN-001", "a manifest that is encrypted, with the right key", ACCEPT, input={"key.json": {"gen": "key-file", "args": {"key": KEY.hex()}}},
+                 server={"store": {"gen": "snapshots", "args": {"files": text_of, "key": KEY.hex()}}},
+                 steps=[{"edit-store": "encrypted-manifest", "args": {"key": KEY.hex()}},
+                        {"run": "restore", "args": {"archive": "a.conf", "snapshot": "host/c1/2023-11-14T22:13:20Z", "keyfile": "key.json"}, "expect": REJECT}], flags=["Crypto"])]
+
+
 READER = {"role": "reader", "level": "must"}
 WRITER = {"role": "writer", "level": "must"}
 ABOUT = "Edges that other families leave out."
@@ -291,10 +366,14 @@ def family(area: str, defaults: Json, cases: list[Json]) -> tuple[str, Json]:
 def families() -> Iterator[tuple[str, Json]]:
     yield family("pxar", READER | {"verb": "pxar-entries", "flags": ["Compat"]}, [*archives(), *without_payload(), *({**c, "verb": "pxar-items"} for c in items())])
     yield family("verify", READER | {"verb": "pxar-verify", "flags": ["Integrity"]}, damaged())
+    yield family("extract", READER | {"verb": "pxar-extract", "flags": ["DataLoss"]}, extracted())
     yield family("blob", READER | {"verb": "blob-decode", "flags": ["Integrity"]}, [*decoded(), *({"role": "writer", "verb": "blob-encode", "flags": ["Interop"], **c} for c in encoded())])
     yield family("idx", READER | {"verb": "index-decode", "flags": ["Integrity"]}, indexes())
     yield family("cat", READER | {"verb": "catalog-decode", "flags": ["Limits"]}, catalogs())
     yield family("man", READER | {"verb": "manifest-verify", "flags": ["Interop"]}, manifests())
     yield family("key", READER | {"verb": "key-open", "flags": ["Interop"]}, keys())
+    yield family("chunk", {"role": "chunker", "verb": "chunk", "level": "must", "flags": ["ByteExact"]}, cut())
     yield family("create", WRITER | {"verb": "pxar-create", "flags": ["ByteExact"]}, created())
     yield family("exclude", WRITER | {"verb": "pxar-create", "flags": ["DataLoss"]}, excluded())
+    yield family("reuse", {"role": "reuse", "verb": "backup", "level": "must", "flags": ["Reuse"], "limit_s": 60}, reused())
+    yield family("restore", {"role": "client", "verb": "restore", "level": "must", "limit_s": 60}, restored())

@@ -2,10 +2,12 @@
 """Generators for cases at the edges of the formats: archives item by item, payload streams, zstd frames."""
 from __future__ import annotations
 
+import os
 import stat
+from pathlib import Path
 from typing import Any
 
-from conformance.generate import generator
+from conformance.generate import generator, store_edit
 from oracle.pxar_items import CODE, GOODBYE_RECORD, HEADER, siphash24, tree_order
 
 Frame = dict[str, Any]
@@ -78,6 +80,16 @@ def payload_stream(pieces: list[str]) -> bytes:
     return out + _header("PAYLOAD_TAIL", 0)
 
 
+@generator("deep-catalog")
+def deep_catalog(depth: int) -> bytes:
+    """A catalog of directories, one in the other."""
+    from oracle import catalog
+    item = catalog.Item("d", b"d")
+    for _ in range(depth):
+        item = catalog.Item("d", b"d", children=[item])
+    return catalog.build([item])
+
+
 @generator("blob-of-zeros")
 def blob_of_zeros(size: int) -> bytes:
     """A compressed blob of that many zero bytes."""
@@ -86,3 +98,13 @@ def blob_of_zeros(size: int) -> bytes:
     import zstandard
     payload = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(bytes(size))
     return blob.MAGICS["compressed"] + zlib.crc32(payload).to_bytes(4, "little") + payload
+
+
+@store_edit("encrypted-manifest")
+def encrypted_manifest(store: Path, key: str) -> None:
+    """The manifests of all snapshots, encrypted with a key."""
+    from oracle import blob
+    from oracle.crypto import Key
+    for path in store.glob("*/*/*/index.json.blob"):
+        text = blob.decode(path.read_bytes())
+        path.write_bytes(blob.encode(text, compress=False, key=Key(bytes.fromhex(key)), iv=os.urandom(16)))

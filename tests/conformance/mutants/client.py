@@ -170,6 +170,11 @@ def restore(call: Call) -> None:
 
 # ---- backup ----
 
+def suggested(archive: bytes) -> list[int]:
+    """Where payloads begin (CDM-088)."""
+    return sorted({e.content.header for e in Reader(BytesSource(archive), None, lax_refs=True) if e.content is not None})
+
+
 class Backup:
     """One backup session."""
 
@@ -238,7 +243,7 @@ class Backup:
         self.previous = found
         for entry in found.files:
             usual = entry.crypt_mode == ("encrypt" if self.encrypts else "none") or entry.crypt_mode == "sign-only" and not self.encrypts
-            if usual and entry.filename.endswith((".didx", ".fidx")) and entry.filename.split(".")[0] in {b for b, _, _ in self.sources} | {"catalog"}:
+            if usual and entry.filename.endswith((".didx", ".fidx")) and entry.filename.split(".")[0] in {b for b, _, _ in self.sources}:
                 self.load_index(entry)
 
     def load_index(self, entry: manifest.File) -> None:
@@ -273,7 +278,7 @@ class Backup:
             options.reuse = {p: offset for p, offset, _ in plan.references if p in plan.reused}
             options.injections = [(at, sum(rows[n][1] - rows[n][0] for n in numbers)) for at, numbers in plan.injections]
         pxar_write.create(path, archive, payload, options)
-        self.upload_index(f"{base}.ppxar.didx", self.payload_chunks(payload.getvalue(), plan, rows))
+        self.upload_index(f"{base}.ppxar.didx", self.payload_chunks(payload.getvalue(), plan, rows, suggested(archive.getvalue())))
         self.upload_index(f"{base}.mpxar.didx", self.cut(archive.getvalue(), self.average))
 
     def plan(self, base: str, path: str) -> Plan | None:
@@ -286,11 +291,14 @@ class Backup:
         reader = Reader(BytesSource(source.read(0, source.size)), None, lax_refs=True)
         return predict(previous_of(reader, self.rows[names[1]].chunks), Path(path), [pattern for pattern in self.call.list("exclude")])
 
-    def payload_chunks(self, data: bytes, plan: Plan | None, rows: list[tuple[int, int, bytes]]) -> list[bytes | tuple[int, bytes]]:
+    def payload_chunks(self, data: bytes, plan: Plan | None, rows: list[tuple[int, int, bytes]],
+                       boundaries: list[int]) -> list[bytes | tuple[int, bytes]]:
         """New chunks as data, chunks of the previous snapshot as (size, digest)."""
         ends = chunker.filtered(chunker.candidates(data, self.average), self.average)
         stream = chunker.ChunkStream(self.average, chunker.FastScanner(self.average, ends))
         queue = list(plan.injections) if plan else []
+        for boundary in boundaries:
+            stream.suggest(boundary)
         for at, numbers in queue:
             stream.inject(at, sum(rows[n][1] - rows[n][0] for n in numbers))
         stream.push(data)

@@ -97,7 +97,7 @@ BLOBS = [
            (B, "        frame, pos = zstandard", "        if zstandard.frame_content_size(data) < 0:\n            raise OracleError('BLOB-027', 0, 'size')\n        frame, pos = zstandard")),
     mutant("blob-one-frame", "BLOB-053", "blob", "decodes the first zstd frame only", (B, "        data = frame.unused_data + data[pos:]", "        data = b''")),
     mutant("blob-cut-frame", "BLOB-054", "blob", "takes what a cut zstd frame yields", (B, "        if not frame.eof:\n            raise", "        if False:\n            raise")),
-    mutant("blob-skippable-refused", "BLOB-053", "blob", "refuses skippable frames", (B, "if len(data) >= 8 and 0x184D2A50", "if False and 0x184D2A50")),
+    mutant("blob-skippable-refused", "BLOB-053", "blob", "refuses skippable frames", (B, "            length = 8 + int.from_bytes(data[4:8], \"little\")\n", "            raise OracleError('BLOB-053', 0, 'skippable frame')\n            length = 0\n")),
     mutant("blob-kind-by-length", "BLOB-001", "blob", "takes any magic for uncompressed", (B, 'if raw[:8] == magic), None)', 'if raw[:8] == magic), "uncompressed")')),
     mutant("blob-empty-refused", "BLOB-020", "blob", "refuses empty contents", (B, "    if len(raw) < 12:", "    if len(raw) < 13:")),
     mutant("blob-missing-key", "BLOB-055", "blob", "without a key hands out the ciphertext", (B, '            raise OracleError("BLOB-055", None, "encrypted and no key given", "missing-key")', "            return data")),
@@ -125,7 +125,7 @@ CATALOGS = [
     mutant("cat-root-first", "CAT-002", "cat", "the first table is the root's", (C, 'start=int.from_bytes(data[-8:], "little")', "start=8")),
     mutant("cat-offset-absolute", "CAT-020", "cat", "directory offsets counted from the beginning", (C, "        item.start = start - offset\n", "        item.start = offset\n")),
     mutant("cat-empty-directory", "CAT-042", "cat", "tables without entries are refused", (C, "    if length == 0:", "    if length <= 1:")),
-    mutant("cat-order-lost", "CAT-011", "cat", "entries sorted by name", (C, "    return items\n\n\ndef read_item", "    return sorted(items, key=lambda i: i.name, reverse=True)\n\n\ndef read_item")),
+    mutant("cat-order-lost", "CAT-011", "cat", "the entries of a directory backwards", ("adapter", "for child in reversed(item.children)]", "for child in item.children]")),
     mutant("cat-hardlink-unknown", "CAT-010", "cat", "hard links are an unknown type", (C, 'frozenset("dflhbcps")', 'frozenset("dflbcps")')),
     mutant("cat-files-only", "CAT-010", "cat", "lists files and directories only", ("adapter", "        entries.append(one)\n", '        if item.type in "df":\n            entries.append(one)\n')),
 ]

@@ -121,29 +121,45 @@ def all_bad(method: str, path: str, reply: raw_http.Reply) -> raw_http.Reply:
     return answer(400, b"no", reply) if reply.status < 400 else reply
 
 
+REQUEST = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.[01]\r\n")
+HOOKED = ((raw_http.H2, "start"), (raw_http.H2, "wait"), (raw_http.Http1, "send"), (raw_http.Http1, "read_reply"), (checks, "run"))
+
+
 def install(change: Filter, store_edit: Callable[[Path], None] | None = None) -> None:
-    """Puts the filter between the suite and every server, for the rest of this process."""
-    start, wait, http = raw_http.H2.start, raw_http.H2.wait, raw_http.Http1.call
-    run = checks.run
+    """Puts the filter between the suite and every server, until `uninstall`."""
+    start, wait, send, read_reply, run = (getattr(owner, name) for owner, name in HOOKED)
 
     def start_noted(self: Any, method: str, path: str, *args: Any, **kw: Any) -> int:
-        stream = start(self, method, path, *args, **kw)
+        stream: int = start(self, method, path, *args, **kw)
         self.__dict__.setdefault("asked", {})[stream] = (method, path)
         return stream
 
     def wait_changed(self: Any, stream: int) -> raw_http.Reply:
         return change(*self.__dict__.get("asked", {}).get(stream, ("", "")), wait(self, stream))
 
-    def call_changed(self: Any, method: str, path: str, *args: Any, **kw: Any) -> raw_http.Reply:
-        return change(method, path, http(self, method, path, *args, **kw))
+    def send_noted(self: Any, data: bytes) -> None:
+        if found := REQUEST.match(data):
+            self.asked = (found[1].decode(), found[2].decode())
+        send(self, data)
+
+    def reply_changed(self: Any) -> raw_http.Reply:
+        return change(*self.__dict__.get("asked", ("", "")), read_reply(self))
 
     def run_after(ctx: Any, wanted: Any) -> None:
         if store_edit and ctx.store and ctx.store.exists():
             store_edit(ctx.store)
         run(ctx, wanted)
 
-    raw_http.H2.start, raw_http.H2.wait, raw_http.Http1.call = start_noted, wait_changed, call_changed  # type: ignore[method-assign]
-    checks.run = run_after
+    for (owner, name), hook in zip(HOOKED, (start_noted, wait_changed, send_noted, reply_changed, run_after)):
+        setattr(owner, name, hook)
+
+
+PLAIN = [getattr(owner, name) for owner, name in HOOKED]
+
+
+def uninstall() -> None:
+    for (owner, name), function in zip(HOOKED, PLAIN):
+        setattr(owner, name, function)
 
 
 # ---- playing ----
@@ -191,18 +207,12 @@ def hunt(task: tuple[Any, Sequence[Case], Path, bool]) -> tuple[str, list[str], 
 def blunt(task: tuple[Case, Path]) -> tuple[str, list[str]]:
     """Which of the two simplest wrong behaviours of its role a case catches: the first of them."""
     case, folder = task
-    ways: list[tuple[str, Any]] = [(SAYS_DONE, ClientAdapter(answer=ACCEPTED)), (REFUSES, ClientAdapter(answer=REJECTED))]
-    if case.role == "server":
-        ways = [(ALL_GOOD, all_good), (ALL_BAD, all_bad)]
+    ways: list[tuple[str, Any]] = [(SAYS_DONE, ACCEPTED), (REFUSES, REJECTED)] if case.role != "server" else [(ALL_GOOD, all_good), (ALL_BAD, all_bad)]
     for name, how in ways:
-        pid_safe = how
         if case.role == "server":
-            kept = raw_http.H2.start, raw_http.H2.wait, raw_http.Http1.call, checks.run
             install(how)
-            pid_safe = ServeAdapter()
-        found = verdict(case, pid_safe, folder)
-        if case.role == "server":
-            raw_http.H2.start, raw_http.H2.wait, raw_http.Http1.call, checks.run = kept  # type: ignore[method-assign]
+        found = verdict(case, ServeAdapter() if case.role == "server" else ClientAdapter(answer=how), folder)
+        uninstall()
         if found.verdict == play.FAIL:
             return case.id, [name]
     return case.id, []

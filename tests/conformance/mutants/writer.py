@@ -108,7 +108,6 @@ CHUNK = [
     mutant("inject-not-counted", "CHK-083", "chunk", "injected bytes do not move the stream's offset", (H, "                self.consumed += size\n", "")),
     mutant("inject-left-over", "CHK-086", "chunk", "injections that are left over at the end are forgotten", (H, "        if self.pending or self.injections:\n            raise", "        if False:\n            raise")),
     mutant("stream-end-twice", "CDM-151", "chunk", "before 4.1.5: asks for data again after the end, and gives out an empty chunk", ("adapter", "for k, n, e in stream.finish() if n or k == \"inject\"]})", "for k, n, e in [*stream.finish(), ('raw', 0, 0)]]})")),
-    mutant("average-any", "CHK-001", "chunk", "any number is an average", (H, "if avg < 256 or avg & (avg - 1):", "if False:")),
 ]
 
 TABLE = [*CREATE, *EXCLUDE, *BLOB, *CHUNK]
