@@ -1,4 +1,4 @@
-# covers: BKP-226 BKP-227 BKP-230 CDM-003 CDM-005 CDM-006 CDM-010 CDM-011 CDM-012 CDM-021 CDM-024 CDM-025 CDM-026 CDM-027 CDM-028 CDM-029 CDM-030 CDM-031 CDM-032 CDM-033 CDM-037 CDM-044 CDM-093 CDM-101 CDM-102 CDM-104 CDM-116 CDM-120 CDM-121 CDM-122 CDM-123 CDM-124 CDM-125 CDM-129 CDM-132 CDM-163 CDM-164 CHK-084
+# covers: BKP-226 BKP-227 BKP-230 CDM-001 CDM-003 CDM-005 CDM-006 CDM-010 CDM-011 CDM-012 CDM-021 CDM-024 CDM-025 CDM-026 CDM-027 CDM-028 CDM-029 CDM-030 CDM-031 CDM-032 CDM-033 CDM-037 CDM-044 CDM-093 CDM-101 CDM-102 CDM-104 CDM-116 CDM-120 CDM-121 CDM-122 CDM-123 CDM-124 CDM-125 CDM-129 CDM-132 CDM-163 CDM-164 CHK-084
 # SPDX-License-Identifier: MIT
 """Backups in metadata mode: what is re-used of the previous snapshot, what is not, and that every snapshot holds its source."""
 from __future__ import annotations
@@ -375,3 +375,24 @@ def test_manifest_order_and_markers(dir_repo: Repo, tmp_path: Path) -> None:
     assert rows[-1][1].hex() == "d0947d64cf10fd8e368128d3f5b4c33a4926b2887d9950b5c3d43e5e32835a07"
     ends = [end for end, _ in rows]
     assert ends == sorted(set(ends))
+
+
+def test_the_mode_concerns_directories_only(dir_repo: Repo, tmp_path: Path) -> None:
+    """CDM-001: legacy is the default, names of modes are lower case, images and files are the same in each of them."""
+    source = tree_of(tmp_path / "source", files=3)
+    (tmp_path / "disk").write_bytes(noise(5, 9_000_000))
+    (tmp_path / "note").write_text("a note\n")
+    specs = [f"root.pxar:{source}", f"disk.img:{tmp_path / 'disk'}", f"a.conf:{tmp_path / 'note'}"]
+    stored: dict[str, dict[str, bytes]] = {}
+    for n, mode in enumerate(("", "legacy", "data", "metadata")):
+        how = ["--change-detection-mode", mode] if mode else []
+        dir_repo.client.expect_ok("backup", *specs, "--backup-id", "box", "--backup-time", str(T0 + n), *how)
+        folder = max(p for p in (dir_repo.store / "host" / "box").iterdir() if p.is_dir())
+        stored[mode] = {p.name: p.read_bytes() for p in folder.iterdir()}
+    split = {"root.mpxar.didx", "root.ppxar.didx"}
+    assert stored[""].keys() == stored["legacy"].keys() and "root.pxar.didx" in stored[""]
+    assert split <= stored["data"].keys() and split <= stored["metadata"].keys()
+    for mode in stored:
+        assert stored[mode]["disk.img.fidx"][4096:] == stored[""]["disk.img.fidx"][4096:]
+        assert stored[mode]["a.conf.blob"] == stored[""]["a.conf.blob"]
+    dir_repo.client.expect_failure(2, "Metadata", "backup", specs[0], "--change-detection-mode", "Metadata")
