@@ -166,6 +166,7 @@ conform: all ## the conformance suite against pbsref and the oracle, report in b
 
 mutants: all ## the suite's own test: implementations with one defect each, all must be caught (build/mutants.md; FULL=1 plays every case)
 	$(Q)cd tests && PBSREF=$(abspath $(PROG)) $(PYTHON) -m conformance.mutants $(if $(FULL),--full) --out $(abspath $(BUILD))/mutants.md $(MUTANTS)
+	$(Q)cd tests && PBSREF=$(abspath $(PROG)) $(PYTHON) -m conformance.mutants.faults
 
 mutation: ## faults in the C source of the formats, the chunker and change detection: do the unit tests notice? (N=200 SEED=1, build/mutation.md)
 	$(Q)nice -n 10 $(PYTHON) ci/mutate.py --build $(abspath $(BUILD)) --count $(N) --seed $(or $(SEED),1) $(or $(ROOM),src/format src/chunk src/detect)
@@ -236,7 +237,7 @@ install: all $(DIR)/libpbsref.so.0 $(DIR)/pbsref.1 $(DIR)/pbsref.bash ## install
 	install -D -m 644 $(DIR)/pbsref.1 $(DESTDIR)$(PREFIX)/share/man/man1/pbsref.1
 	install -D -m 644 $(DIR)/pbsref.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pbsref
 	install -d $(DESTDIR)$(PREFIX)/share/pbsref
-	tar -c --exclude=__pycache__ --exclude='test_*.py' --owner=0 --group=0 $(SUITE) | tar -x --no-same-owner -C $(DESTDIR)$(PREFIX)/share/pbsref
+	tar -c --exclude=__pycache__ --exclude=mutants --exclude='test_*.py' --owner=0 --group=0 $(SUITE) | tar -x --no-same-owner -C $(DESTDIR)$(PREFIX)/share/pbsref
 
 clean: ## remove build/
 	rm -rf $(BUILD)

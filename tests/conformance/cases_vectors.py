@@ -178,7 +178,7 @@ DYNAMIC_FAULTS: list[tuple[str, str, list[Json], bool | None]] = [
     ("csum-flipped", "a bit of the stored checksum flipped", [{"at": 63, "xor": "01"}], True),
     ("entry-removed", "an entry is missing, the checksum is the old one", [{"remove": [4136, 40]}], True),
     ("digest-flipped", "a bit of a digest flipped", [{"at": 4110, "xor": "10"}], True),
-    ("reserved-set", "a reserved byte is not zero", [{"at": 64, "bytes": "ff"}], True),
+    ("reserved-set", "a reserved byte is not zero", [{"at": 64, "bytes": "ff"}], None),
     ("ends-decrease", "the second end is smaller than the first", [{"at": 4136, "u64": "10"}, {"repair": "index-csum"}], True),
     ("ends-equal", "two equal ends: a chunk without bytes", [{"at": 4136, "u64": "1000"}, {"repair": "index-csum"}], None),
     ("first-end-zero", "the first chunk ends at 0", [{"at": 4096, "u64": "0"}, {"repair": "index-csum"}], None),
@@ -207,7 +207,7 @@ def fault_cases(faults: list[tuple[str, str, list[Json], bool | None]], name: st
             data = edit(data, one)
         source = {name: {"of": base, "edit": edits}}
         if tolerated is None:
-            yield {"id": slug_, "rules": ["IDX-021", "IDX-023"], "does": what, "level": "may", "input": source,
+            yield {"id": slug_, "rules": ["IDX-020", "IDX-021", "IDX-023"], "does": what, "level": "may", "input": source,
                    "expect": {"verdict": "info", "note": "the original takes it; others may refuse it"}}
             continue
         yield {"id": slug_, "rules": broken_rule(lambda d: index.parse(d, kind=kind), data), "does": what,

@@ -108,6 +108,37 @@ static void tear_down(struct fixture *f)
     check_int(f->world.live_allocs, 0);
 }
 
+/* More entries than the first piece of memory holds, each found again; of one stream, with the length of what stands before it. */
+static void test_a_layout_grows_and_keeps_everything(void **state)
+{
+    enum { MANY = 2500 };
+    static const struct chunk chunks[] = { { 1 << 20, 1 }, { 0 } };
+    struct fixture f;
+    size_t at;
+    char path[16];
+    (void)state;
+    set_up(&f);
+    fill_index(&f.now, chunks);
+    check_int(pbr_layout_new(&f.env, &f.now.index, &f.now.layout, NULL), PBR_OK);
+    for (unsigned i = 0; i < MANY; i++) {
+        const struct pbr_pxar_entry e = { .kind = PBR_KIND_FILE, .size = i % 7, .name_pos = 300 * i, .data_pos = 300 * i + 90 + i % 5 };
+        (void)snprintf(path, sizeof(path), "/f%05u", i);
+        check_int(pbr_layout_add_inline(f.now.layout, pbr_span_str(path), &e, false, NULL), PBR_OK);
+    }
+    check_int(pbr_layout_finish(f.now.layout, NULL), PBR_OK);
+    check(pbr_layout_is_inline(f.now.layout));
+    for (unsigned i = 0; i < MANY; i++) {
+        (void)snprintf(path, sizeof(path), "/f%05u", i);
+        check(pbr_layout_find(f.now.layout, pbr_span_str(path + 1), &at));
+        const struct pbr_layout_entry *e = pbr_layout_get(f.now.layout, at);
+        check_u64(e->off, 300 * i);
+        check_u64(e->size, i % 7);
+        check_u64(e->head, 74 + i % 5);
+    }
+    pbr_layout_free(f.now.layout);
+    check_int(f.world.live_allocs, 0);
+}
+
 /* Kinds of all chunks as letters: n w p k m; with ',' where a piece begins. */
 static const char *chunk_letters(const struct pbr_report *r, char out[64])
 {
@@ -460,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_unchanged_files_are_told_from_changed_ones),
         cmocka_unit_test(test_a_chunk_that_no_file_needs_any_more_counts_as_injected),
         cmocka_unit_test(test_where_something_was_reused_the_rest_is_not_explained_away),
+        cmocka_unit_test(test_a_layout_grows_and_keeps_everything),
         cmocka_unit_test(test_data_mode_says_that_nothing_was_reused),
         cmocka_unit_test(test_each_difference_has_its_reason),
         cmocka_unit_test(test_damaged_references_are_named),

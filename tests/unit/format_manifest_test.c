@@ -67,6 +67,22 @@ static void build(const json_t *fields, const struct pbr_env *env, struct pbr_ma
     }
 }
 
+/* A key is another one even if only the last byte of its fingerprint says so. */
+static void test_every_byte_of_the_fingerprint_counts(void **state)
+{
+    struct rig *r = *state;
+    const json_t *v = vector_member(r->top, "signed");
+    struct pbr_manifest m = { 0 };
+    struct keys k;
+    keys_of(v, &k);
+    check_int(pbr_manifest_parse(&m, &r->env, pbr_span_str(vector_text(v, "text_written_by_client")), NULL), PBR_OK);
+    check_int(pbr_manifest_verify(&m, k.id_key, k.fingerprint, NULL), PBR_OK);
+    k.fingerprint[31] ^= 1;
+    check_fail(pbr_manifest_verify(&m, k.id_key, k.fingerprint, diag), PBR_E_CRYPTO, "MAN-048");
+    check_fail(pbr_manifest_check_fingerprint(&m, k.fingerprint, diag), PBR_E_CRYPTO, "MAN-052");
+    pbr_manifest_release(&m);
+}
+
 static void test_signed_manifest_is_written_byte_for_byte(void **state)
 {
     struct rig *r = *state;
@@ -435,6 +451,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(test_every_byte_of_the_fingerprint_counts),
         T(test_signed_manifest_is_written_byte_for_byte),
         T(test_texts_of_the_vectors_come_back_byte_for_byte),
         T(test_load_cases_end_as_listed),
