@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -176,14 +177,14 @@ def test_touching_what_lies_beside_the_target_fails(judged: Any, body: str, word
 def test_the_call_is_as_documented(judged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PBS_PASSWORD", "leak")
     monkeypatch.setenv("https_proxy", "leak")
-    body = """
-assert verb == "blob-decode" and Path.cwd() == out and case.is_absolute() and out.is_absolute()
-assert sys.stdin.read() == "" and "leak" not in os.environ.values() and Path(os.environ["HOME"]).is_dir()
-assert (case / "args" / "size").read_bytes() == b"5" and (case / "args" / "flag").read_bytes() == b""
-assert (case / "args" / "names").read_bytes() == b"a b\\n\\xc3\\xa4\\n"
-assert json.loads((case / "case.json").read_text())["id"] == "made/made-up"
-assert (case / "blob").read_bytes()[12:] == b"hello" and list(out.iterdir()) == []
-""" + GOOD
+    body = textwrap.dedent("""
+        assert verb == "blob-decode" and Path.cwd() == out and case.is_absolute() and out.is_absolute()
+        assert sys.stdin.read() == "" and "leak" not in os.environ.values() and Path(os.environ["HOME"]).is_dir()
+        assert (case / "args" / "size").read_bytes() == b"5" and (case / "args" / "flag").read_bytes() == b""
+        assert (case / "args" / "names").read_bytes() == b"a b\\n\\xc3\\xa4\\n"
+        assert json.loads((case / "case.json").read_text())["id"] == "made/made-up"
+        assert (case / "blob").read_bytes()[12:] == b"hello" and list(out.iterdir()) == []
+        """) + GOOD
     result = judged(body, args={"size": "5", "flag": True, "names": ["a b", "ä"]})
     assert result.verdict == "pass", result.log
 

@@ -61,7 +61,7 @@ class Result:
             assert word in self.lines[-1], (word, self)
         return self
 
-    def fails_alone(self, code: int, *words: str) -> Result:
+    def expect_only_failure(self, code: int, *words: str) -> Result:
         """The same, and there is no other line."""
         self.expect_failure(code, *words)
         assert len(self.lines) == 1, self

@@ -53,13 +53,13 @@ def test_sources_that_are_no_directories(what: str, split: bool, source: Path, p
     elif what != "missing":
         path.symlink_to(source if what == "a symlink" else "nowhere")
     archive = Archive(place, split=split)
-    archive.create(path).fails_alone(FAILED, str(path))
+    archive.create(path).expect_only_failure(FAILED, str(path))
     assert not archive.exists()
 
 
 def test_a_virtual_file_system_is_no_source(place: Path) -> None:
     archive = Archive(place)
-    archive.create("/proc").fails_alone(FAILED, "refusing to backup a virtual file system", "rule CRT-010")
+    archive.create("/proc").expect_only_failure(FAILED, "refusing to backup a virtual file system", "rule CRT-010")
     assert not archive.exists()
 
 
@@ -70,19 +70,19 @@ def test_existing_outputs_are_left_alone(which: str, source: Path, place: Path) 
     old = archive.payload if which == "payload" else archive.path
     other = archive.path if which == "payload" else archive.payload
     old.symlink_to("elsewhere") if which == "dangling link" else old.write_text("precious")
-    archive.create(source).fails_alone(FAILED, str(old), "File exists")
+    archive.create(source).expect_only_failure(FAILED, str(old), "File exists")
     assert not other.exists() and not (place / "elsewhere").exists()
     assert old.is_symlink() if which == "dangling link" else old.read_text() == "precious"
 
 
 def test_one_file_for_both_halves(source: Path, place: Path) -> None:
-    run("create", place / "x", source, "--payload-output", place / "x").fails_alone(FAILED, "File exists")
+    run("create", place / "x", source, "--payload-output", place / "x").expect_only_failure(FAILED, "File exists")
     assert not (place / "x").exists()
 
 
 def test_an_output_directory_that_is_missing(source: Path, place: Path) -> None:
-    run("create", place / "no" / "a.pxar", source).fails_alone(FAILED, "No such file or directory")
-    run("create", place / "a.mpxar", source, "--payload-output", place / "no" / "p").fails_alone(FAILED, "No such file")
+    run("create", place / "no" / "a.pxar", source).expect_only_failure(FAILED, "No such file or directory")
+    run("create", place / "a.mpxar", source, "--payload-output", place / "no" / "p").expect_only_failure(FAILED, "No such file")
     assert not (place / "a.mpxar").exists()
 
 
@@ -92,7 +92,7 @@ def test_too_many_entries(split: bool, source: Path, place: Path) -> None:
     archive = Archive(place, split=split)
     for limit in (0, 1, 4):  # a, link, sub; in sub: again, b
         result = archive.create(source, "--entries-max", limit)
-        result.fails_alone(FAILED, f"exceeded allowed number of file entries (> {limit})", "rule CRT-030")
+        result.expect_only_failure(FAILED, f"exceeded allowed number of file entries (> {limit})", "rule CRT-030")
         assert not archive.exists()
     archive.create(source, "--entries-max", 5).expect_fine()
 
@@ -107,14 +107,14 @@ def test_disk_full_while_creating(size: int, split: bool, source: Path, small_fs
     if size < 256_000:
         result.expect_fine()
         return
-    result.fails_alone(FAILED, "No space left on device")
+    result.expect_only_failure(FAILED, "No space left on device")
     assert list(small_fs.iterdir()) == []
 
 
 @NEEDS_ROOT
 def test_disk_full_of_one_half_takes_the_other_away(source: Path, small_fs: Path, place: Path) -> None:
     (source / "large").write_bytes(bytes(1_000_000))
-    run("create", place / "a.mpxar", source, "--payload-output", small_fs / "p").fails_alone(FAILED, "No space left")
+    run("create", place / "a.mpxar", source, "--payload-output", small_fs / "p").expect_only_failure(FAILED, "No space left")
     assert not (place / "a.mpxar").exists() and list(small_fs.iterdir()) == []
 
 
@@ -135,7 +135,7 @@ def test_unreadable_entries_are_skipped_with_a_warning(source: Path, place: Path
 def test_an_unreadable_source(source: Path, place: Path) -> None:
     source.chmod(0)
     archive = Archive(place)
-    archive.create(source).fails_alone(FAILED, str(source), "Permission denied")
+    archive.create(source).expect_only_failure(FAILED, str(source), "Permission denied")
     assert not archive.exists()
     source.chmod(0o700)
 
@@ -146,7 +146,7 @@ def test_an_output_that_nobody_reads(place: Path) -> None:
     os.close(read_end)
     result = run("list", golden_archive("names", False).path, stdout=write_end)
     os.close(write_end)
-    result.fails_alone(FAILED, "standard output", "Broken pipe")
+    result.expect_only_failure(FAILED, "standard output", "Broken pipe")
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_truncated_at_every_offset(split: bool, place: Path) -> None:
     data, payload = golden_archive("one-file", split).bytes()
     for size in range(0, len(data), 1 if len(data) < 120 else 3):
         archive = Archive(place, split=split).write(data[:size], payload)
-        archive.list().fails_alone(MALFORMED, "rule PXAR-", "offset ")
+        archive.list().expect_only_failure(MALFORMED, "rule PXAR-", "offset ")
         if size % 5 == 0:
             archive.verify().expect_failure(MALFORMED, "rule PXAR-22", "offset ")
             archive.extract(place / "target").expect_failure(MALFORMED, "rule PXAR-22", "offset ")
@@ -215,19 +215,19 @@ def test_halves_that_do_not_belong_together(verb: str, place: Path) -> None:
 @pytest.mark.parametrize("verb", ["list", "verify", "extract"])
 def test_split_archives_need_their_payload(verb: str, place: Path) -> None:
     path = golden_archive("one-file", True).path
-    run(verb, path).fails_alone(USAGE, "Payload input required", "--payload-input", "rule CLI-091")
+    run(verb, path).expect_only_failure(USAGE, "Payload input required", "--payload-input", "rule CLI-091")
     renamed = place / "other-name"  # EXT-142
     renamed.write_bytes(path.read_bytes())
     result = run(verb, renamed, *([place / "target"] if verb == "extract" else []))
     assert result.code in (USAGE, MALFORMED), result
     result.expect_failure(result.code)
-    run(verb, path, "--payload-input", place / "missing").fails_alone(FAILED, "missing", "No such file")
+    run(verb, path, "--payload-input", place / "missing").expect_only_failure(FAILED, "missing", "No such file")
 
 
 @pytest.mark.parametrize("verb", ["list", "verify", "extract", "dump"])
 def test_archives_that_cannot_be_opened(verb: str, place: Path) -> None:
     (place / "dir").mkdir()
-    run(verb, place / "nothing").fails_alone(FAILED, "nothing", "No such file or directory")
+    run(verb, place / "nothing").expect_only_failure(FAILED, "nothing", "No such file or directory")
     run(verb, place / "dir").expect_failure(FAILED, "dir", "directory")
 
 
@@ -285,7 +285,7 @@ def test_a_target_without_permission(source: Path, place: Path) -> None:
     archive = Archive(place)
     archive.create(source).expect_fine()
     (place / "closed").mkdir(mode=0o500)
-    archive.extract(place / "closed" / "t").fails_alone(FAILED, "Permission denied")
+    archive.extract(place / "closed" / "t").expect_only_failure(FAILED, "Permission denied")
     assert archive.extract(place / "closed").expect_failure(PARTIAL).lines[0].startswith("error: ")
 
 
@@ -294,13 +294,13 @@ def test_files_from(source: Path, place: Path) -> None:
     archive = Archive(place)
     archive.create(source).expect_fine()
     target = place / "target"
-    archive.extract(target, "--files-from", place / "none").fails_alone(FAILED, "none", "No such file")
+    archive.extract(target, "--files-from", place / "none").expect_only_failure(FAILED, "none", "No such file")
     (place / "list").write_text("sub\na[b\n")
     result = archive.extract(target, "--files-from", place / "list")
-    result.fails_alone(result.code, f"bad pattern in file '{place / 'list'}'", "rule CRT-082")
+    result.expect_only_failure(result.code, f"bad pattern in file '{place / 'list'}'", "rule CRT-082")
     assert result.code in (USAGE, MALFORMED)
     result = archive.extract(target, "--pattern=[")
-    result.fails_alone(USAGE, "error in pattern", "rule CRT-082")
+    result.expect_only_failure(USAGE, "error in pattern", "rule CRT-082")
     assert not target.exists()
     (place / "list").write_text("# only this\n\n  sub/b \n")
     archive.extract(target, "--files-from", place / "list", "--pattern=link").expect_fine()
@@ -316,7 +316,7 @@ def test_prelude_targets(source: Path, place: Path) -> None:
     assert text == '{"exclude-patterns":"x\\n"}'
     prelude.write_text("older and longer than that, certainly")
     result = archive.extract(place / "2", "--prelude-target", prelude)
-    result.fails_alone(FAILED, str(prelude), "File exists")
+    result.expect_only_failure(FAILED, str(prelude), "File exists")
     assert prelude.read_text().startswith("older")
     archive.extract(place / "2", "--prelude-target", prelude, "--overwrite-files").expect_fine()
     assert prelude.read_text() == text

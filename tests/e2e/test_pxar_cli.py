@@ -82,7 +82,7 @@ def test_booleans(source: Path, place: Path) -> None:
             one.create(source, *form).expect_fine()
             assert (one.bytes() == with_xattr.bytes()) != on, form
     for bad in ("2", "maybe", ""):
-        Archive(place, "bad").create(source, f"--no-xattrs={bad}").fails_alone(USAGE, "'no-xattrs'")
+        Archive(place, "bad").create(source, f"--no-xattrs={bad}").expect_only_failure(USAGE, "'no-xattrs'")
     # a word that is no boolean is the next argument
     run("create", "--no-xattrs", place / "next", source).expect_fine()
 
@@ -99,15 +99,15 @@ def test_booleans(source: Path, place: Path) -> None:
     (["--exclud", "x"], ["'exclud'"]), (["--strict"], ["'strict'"]), (["surplus"], ["additional arguments", "surplus", "CLI-005"]),
     (["--archive=twice"], ["'archive'", "duplicate parameter."])], ids=lambda v: " ".join(v) if isinstance(v, list) else str(v))
 def test_usage_errors(args: list[str], words: list[str], source: Path, place: Path) -> None:
-    run("create", "a.pxar", source, *args, cwd=place).fails_alone(USAGE, *words)
+    run("create", "a.pxar", source, *args, cwd=place).expect_only_failure(USAGE, *words)
     assert {p.name for p in place.iterdir()} == {"source"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_missing_arguments(verb: str) -> None:
-    run(verb).fails_alone(USAGE, "missing argument", "archive", "rule CLI-005")
+    run(verb).expect_only_failure(USAGE, "missing argument", "archive", "rule CLI-005")
     if verb == "create":
-        run(verb, "x").fails_alone(USAGE, "missing argument", "source")
+        run(verb, "x").expect_only_failure(USAGE, "missing argument", "source")
 
 
 def test_entries_max_zero_and_default(source: Path, place: Path) -> None:
@@ -310,7 +310,7 @@ def test_verdicts_in_both_forms_carry_the_same_facts(place: Path) -> None:
 def test_unknown_output_formats() -> None:
     path = golden_file("empty.pxar")
     for verb in ("dump", "verify"):
-        run(verb, path, "--output-format", "xml").fails_alone(USAGE, "'output-format'", "xml")
+        run(verb, path, "--output-format", "xml").expect_only_failure(USAGE, "'output-format'", "xml")
 
 
 # ---- help -----------------------------------------------------------------------------------------------------------

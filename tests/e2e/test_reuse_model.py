@@ -405,7 +405,7 @@ def check_reads(plan: Plan, reads: dict[bytes, int]) -> None:
     assert got == {path: n for path, n in sizes.items() if not path.endswith(b".pxarexclude")}
 
 
-def run_chain(chain: Chain, seed: int) -> None:
+def check_chain(chain: Chain, seed: int) -> None:
     chain.edits.root.mkdir()
     try:
         first = [create] * 8 + [make_dir, with_file(link)]
@@ -428,17 +428,17 @@ def chain_of(seed: int, pbs_server: Server, client: Client, tmp_path: Path, **kw
 
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + CHAINS))
 def test_generations_are_as_predicted(seed: int, pbs_server: Server, client: Client, tmp_path: Path) -> None:
-    run_chain(chain_of(seed, pbs_server, client, tmp_path), seed)
+    check_chain(chain_of(seed, pbs_server, client, tmp_path), seed)
 
 
 def test_encrypted_generations_are_as_predicted(pbs_server: Server, client: Client, tmp_path: Path) -> None:
     """Digests are keyed; the decisions are the same."""
-    run_chain(chain_of(FIRST_SEED, pbs_server, client, tmp_path, keyed=True), FIRST_SEED)
+    check_chain(chain_of(FIRST_SEED, pbs_server, client, tmp_path, keyed=True), FIRST_SEED)
 
 
 def test_generations_with_little_room_are_as_predicted(pbs_server: Server, client: Client, tmp_path: Path) -> None:
     """20 entries may wait."""
-    run_chain(chain_of(FIRST_SEED, pbs_server, client, tmp_path, cache_limit=40), FIRST_SEED)
+    check_chain(chain_of(FIRST_SEED, pbs_server, client, tmp_path, cache_limit=40), FIRST_SEED)
 
 
 def can_trace(path: Path) -> bool:
@@ -450,4 +450,4 @@ def can_trace(path: Path) -> bool:
 def test_only_what_is_written_was_read(seed: int, pbs_server: Server, client: Client, tmp_path: Path) -> None:
     if not can_trace(tmp_path / "trace"):
         pytest.skip("system calls cannot be traced here (strace is missing or not permitted)")
-    run_chain(chain_of(seed, pbs_server, client, tmp_path, traced=tmp_path / "trace"), seed)
+    check_chain(chain_of(seed, pbs_server, client, tmp_path, traced=tmp_path / "trace"), seed)

@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -213,21 +214,22 @@ def test_an_ordinary_user_can_do_all_of_it(tmp_path: Path) -> None:
     home.mkdir()
     os.chown(home, 65534, 65534)
     shutil.copy(os.path.realpath(program()), home / "pbsref")  # the checkout may lie where that user can't look
-    script = """set -e
-P=./pbsref; cd $1; mkdir run src src/d; echo hello > src/a; ln -s a src/l; ln src/a src/d/h; chmod 600 src/a; mkfifo src/f
-$P store init --lazy store1
-$P serve --store store1 --ready-file ready --user root@pam:secret --no-sync & server=$!
-while [ ! -e ready ]; do sleep 0.05; done
-export PBS_REPOSITORY=127.0.0.1:$(sed 's/.*"port":\\([0-9]*\\).*/\\1/' ready):store1 PBS_PASSWORD=secret
-export PBS_FINGERPRINT=$(sed 's/.*"fingerprint":"\\([^"]*\\)".*/\\1/' ready)
-for mode in legacy data; do
-  $P backup root.pxar:src --backup-id $mode --change-detection-mode $mode
-  $P restore host/$mode root.pxar out-$mode
-  $P backup root.pxar:src --backup-id $mode --change-detection-mode $mode --repository dir:store1 \
-      --backup-time $(($(date +%s) + 100))
-done
-kill $server; wait $server
-"""
+    script = textwrap.dedent("""\
+        set -e
+        P=./pbsref; cd $1; mkdir run src src/d; echo hello > src/a; ln -s a src/l; ln src/a src/d/h; chmod 600 src/a; mkfifo src/f
+        $P store init --lazy store1
+        $P serve --store store1 --ready-file ready --user root@pam:secret --no-sync & server=$!
+        while [ ! -e ready ]; do sleep 0.05; done
+        export PBS_REPOSITORY=127.0.0.1:$(sed 's/.*"port":\\([0-9]*\\).*/\\1/' ready):store1 PBS_PASSWORD=secret
+        export PBS_FINGERPRINT=$(sed 's/.*"fingerprint":"\\([^"]*\\)".*/\\1/' ready)
+        for mode in legacy data; do
+          $P backup root.pxar:src --backup-id $mode --change-detection-mode $mode
+          $P restore host/$mode root.pxar out-$mode
+          $P backup root.pxar:src --backup-id $mode --change-detection-mode $mode --repository dir:store1 \
+              --backup-time $(($(date +%s) + 100))
+        done
+        kill $server; wait $server
+        """)
     env = {"HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run"), "PATH": os.environ["PATH"]}
     done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script, "sh", str(home)],
                           env=env, capture_output=True, timeout=120)

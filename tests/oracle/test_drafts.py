@@ -22,7 +22,7 @@ A_BIN = bytes(i % 251 for i in range(3000))
 
 
 @contextmanager
-def refused(rule: str) -> Iterator[None]:
+def check_refused(rule: str) -> Iterator[None]:
     with pytest.raises(OracleError) as caught:
         yield
     assert caught.value.rule == rule
@@ -107,11 +107,11 @@ def test_drafts_are_read() -> None:
 
 def test_split_faults() -> None:
     meta, payload = split((b"f", b"hi\n"))
-    with refused("SPL-024"):
+    with check_refused("SPL-024"):
         parse(meta, payload[:-16])
-    with refused("PXAR-243"):
+    with check_refused("PXAR-243"):
         parse(meta, b"\0" * 16 + payload[16:])
-    with refused("PXAR-220"):  # contents where a payload stream is given
+    with check_refused("PXAR-220"):  # contents where a payload stream is given
         parse(archive((b"f", b"hi\n")), payload)
 
 
@@ -121,7 +121,7 @@ def test_split_faults() -> None:
     ("APX-026", []),
 ])
 def test_references_are_checked(rule: str, refs: list[tuple[bytes, int, int]]) -> None:
-    with refused(rule):
+    with check_refused(rule):
         parse(with_appendix(ONE, refs))
 
 
@@ -129,7 +129,7 @@ def test_references_do_not_lead_to_references() -> None:
     old = with_appendix(ONE, [(b"a.bin", 56, 3000)])
     assert contents(old)[b"a.bin"] == A_BIN
     nested = with_appendix(old, [(b"a.bin", 56, 3000)])  # a reference behind a reference
-    with refused("APX-029"):
+    with check_refused("APX-029"):
         parse(nested)
 
 
@@ -140,7 +140,7 @@ def test_truncations_and_last_records() -> None:
     for at, rule in ((len(TWO) - 8, "APX-061"), (len(TWO) - 16, "APX-061"), (len(TWO) - 24, "APX-056"), (226, "APX-061")):
         bad = bytearray(TWO)
         bad[at] ^= 1
-        with refused(rule):
+        with check_refused(rule):
             parse(bytes(bad))
 
 
@@ -154,9 +154,9 @@ def test_extended_catalogs() -> None:
     found = catalog.parse(raw)
     assert [(i.type, i.position, i.ctime) for i in found[0].children] == [("r", 56, 1_700_000_100), ("f", 110, 1_700_000_200)]
     assert draft_appendix.entries_by_path(found, b"root.pxar.didx")[1] == 234
-    with refused("CAT-044"):
+    with check_refused("CAT-044"):
         catalog.parse(catalog.MAGIC + raw[8:])
-    with refused("APX-074"):
+    with check_refused("APX-074"):
         catalog.parse(catalog.build([catalog.Item("d", b"x", children=items)], extended=True))
 
 
@@ -165,5 +165,5 @@ def test_names_of_halves() -> None:
     for name in ("root.pxar", "root.pxar.didx", "root.pxar.meta", "root.pxar.pld.didx", "root.pxar.data"):
         assert index.resolve(name, set(pair)) == pair
     assert index.resolve("root.pxar", {*pair, "root.pxar.didx"}) == ["root.pxar.didx"]
-    with refused("SPL-014"):
+    with check_refused("SPL-014"):
         index.resolve("root.pxar", {*pair, "root.pxar.data.didx"})

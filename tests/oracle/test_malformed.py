@@ -44,16 +44,19 @@ def test_malformed() -> None:
     assert stricter == json.loads(RECORD.read_text())
 
 
+def is_accepted(archive: bytes, payload: bytes) -> bool:
+    try:
+        parse(archive, payload)
+    except OracleError:
+        return False
+    return True
+
+
 def test_every_truncation() -> None:
     """No prefix of an archive is one."""
     for name in ("hardlinks", "special-files", "acl-default"):
         archive, payload = malformed.base(f"{name}.mpxar"), malformed.base(f"{name}.ppxar")
-        for size in range(len(archive)):
-            try:
-                parse(archive[:size], payload)
-            except OracleError:
-                continue
-            raise AssertionError(f"{name} cut to {size} bytes was accepted")
+        assert [size for size in range(len(archive)) if is_accepted(archive[:size], payload)] == [], name
 
 
 def archive_of(entries: list[Entry], version: int | None = None) -> bytes:

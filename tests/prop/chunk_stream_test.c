@@ -253,7 +253,7 @@ static void check_legal(const struct chunk_log *log, uint64_t avg)
     }
 }
 
-static void run_stream(const struct pbr_chunk_stream_opts *opts, struct pbr_span in, const struct op *ops,
+static void check_stream(const struct pbr_chunk_stream_opts *opts, struct pbr_span in, const struct op *ops,
                        size_t op_nr, uint64_t *seed, uint64_t piece_max, const struct chunk_log *want)
 {
     struct test_world w;
@@ -302,7 +302,7 @@ static void test_payload_stream_gives_the_model_s_chunks_however_it_is_fed(void 
 
         const struct pbr_chunk_stream_opts opts = { .avg = avg, .payload = true };
         for (size_t i = round % 8 ? 1 + round % 2 : 0; i < 4; i += 2) /* byte-wise now and then */
-            run_stream(&opts, in, ops, op_nr, &seed, pieces[i], &m.log);
+            check_stream(&opts, in, ops, op_nr, &seed, pieces[i], &m.log);
         free(m.log.events);
         test_unload(in);
     }
@@ -346,7 +346,7 @@ static void test_plain_stream_and_cutter_give_the_model_s_chunks_however_they_ar
         }
         const struct pbr_chunk_stream_opts opts = { .avg = avg };
         for (size_t i = round % 8 ? 1 : 0; i < 4; i++)
-            run_stream(&opts, in, NULL, 0, &seed, pieces[i], &m.log);
+            check_stream(&opts, in, NULL, 0, &seed, pieces[i], &m.log);
 
         for (size_t i = round % 8 ? 1 : 0; i < 4; i++)
             check_pushed(avg, in, &seed, pieces[i], &m.log);

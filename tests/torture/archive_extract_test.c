@@ -49,7 +49,7 @@ static void run(struct outcome *o, struct faulty *f, const struct scratch *s,
     free(target_path);
 }
 
-static void every_operation(struct pbr_extract_opts opts, bool sticky, int error)
+static void check_every_operation(struct pbr_extract_opts opts, bool sticky, int error)
 {
     struct arch a;
     rich_archive(&a);
@@ -93,21 +93,21 @@ static void every_operation(struct pbr_extract_opts opts, bool sticky, int error
 static void test_one_failing_operation_is_reported_and_the_rest_done(void **state)
 {
     (void)state;
-    every_operation((struct pbr_extract_opts){ 0 }, false, EIO);
-    every_operation((struct pbr_extract_opts){ 0 }, false, EOPNOTSUPP);
+    check_every_operation((struct pbr_extract_opts){ 0 }, false, EIO);
+    check_every_operation((struct pbr_extract_opts){ 0 }, false, EOPNOTSUPP);
 }
 
 static void test_strict_ends_at_any_failing_operation(void **state)
 {
     (void)state;
-    every_operation((struct pbr_extract_opts){ .strict = true }, false, EIO);
+    check_every_operation((struct pbr_extract_opts){ .strict = true }, false, EIO);
 }
 
 static void test_a_target_that_stops_working_is_survived(void **state)
 {
     (void)state;
-    every_operation((struct pbr_extract_opts){ 0 }, true, ENOSPC);
-    every_operation((struct pbr_extract_opts){ .strict = true }, true, ENOSPC);
+    check_every_operation((struct pbr_extract_opts){ 0 }, true, ENOSPC);
+    check_every_operation((struct pbr_extract_opts){ .strict = true }, true, ENOSPC);
 }
 
 static int write_fails(void *ctx, int node, uint64_t off, struct pbr_span in)

@@ -164,7 +164,7 @@ static int do_access(struct setting *s)
 static const char *const FILES[] = { GOLDEN "xattrs.mpxar", GOLDEN "hardlinks.pxar", GOLDEN "acl-default.pxar",
                                      GOLDEN "special-files.mpxar", GOLDEN "excludes.cli.mpxar" };
 
-static void torture(int (*run)(struct setting *s))
+static void check_torture(int (*run)(struct setting *s))
 {
     for (size_t f = 0; f < sizeof(FILES) / sizeof(FILES[0]); f++) {
         struct pxar_pair p = load_pair(FILES[f]);
@@ -196,31 +196,31 @@ static void torture(int (*run)(struct setting *s))
 static void test_reading_and_encoding(void **state)
 {
     (void)state;
-    torture(do_transcode);
+    check_torture(do_transcode);
 }
 
 static void test_listing(void **state)
 {
     (void)state;
-    torture(do_list);
+    check_torture(do_list);
 }
 
 static void test_dumping(void **state)
 {
     (void)state;
-    torture(do_dump);
+    check_torture(do_dump);
 }
 
 static void test_verifying(void **state)
 {
     (void)state;
-    torture(do_verify);
+    check_torture(do_verify);
 }
 
 static void test_random_access(void **state)
 {
     (void)state;
-    torture(do_access);
+    check_torture(do_access);
 }
 
 int main(void)

@@ -296,7 +296,7 @@ static bool fail_at(struct fixture *f, enum site site, long nth)
     return hit;
 }
 
-static void walk_faults(struct fixture *f, enum site site, long least)
+static void check_faults(struct fixture *f, enum site site, long least)
 {
     long nth = 0;
     while (fail_at(f, site, nth))
@@ -306,17 +306,17 @@ static void walk_faults(struct fixture *f, enum site site, long least)
 
 static void test_every_allocation_may_fail(void **state)
 {
-    walk_faults(*state, ALLOC, 50);
+    check_faults(*state, ALLOC, 50);
 }
 
 static void test_every_read_of_the_catalog_may_fail(void **state)
 {
-    walk_faults(*state, READ, 6);
+    check_faults(*state, READ, 6);
 }
 
 static void test_every_chunk_may_be_refused(void **state)
 {
-    walk_faults(*state, CHUNK, 3);
+    check_faults(*state, CHUNK, 3);
 }
 
 int main(void)

@@ -17,7 +17,7 @@ static int open_descriptors(void)
     return n;
 }
 
-static void torture(const char *const *paths, size_t path_nr, bool has_errors)
+static void check_torture(const char *const *paths, size_t path_nr, bool has_errors)
 {
     const int descriptors = open_descriptors();
     for (long nth = 0;; nth++) {
@@ -52,8 +52,8 @@ static void test_intact_archives(void **state)
     (void)state;
     const char *const split[] = { GOLDEN "nested.mpxar", GOLDEN "nested.ppxar" };
     const char *const single[] = { GOLDEN "nested.pxar" };
-    torture(split, 2, false);
-    torture(single, 1, false);
+    check_torture(split, 2, false);
+    check_torture(single, 1, false);
 }
 
 /* The middle of the archive is zeros: the rest is reached by goodbye tables. */
@@ -69,7 +69,7 @@ static void test_archive_that_breaks_off_in_the_middle(void **state)
     check_int(write(fd, p.archive.ptr, p.archive.len), (int)p.archive.len);
     check_int(pwrite(fd, zeros, sizeof(zeros), (off_t)p.archive.len / 2), (int)sizeof(zeros));
     close(fd);
-    torture(paths, 2, true);
+    check_torture(paths, 2, true);
     unlink(path);
     unload_pair(&p);
 }

@@ -81,7 +81,7 @@ static unsigned extract_all(const char *dir, size_t step)
     return nr;
 }
 
-static void compare_all(size_t step)
+static void check_all(size_t step)
 {
     const struct scratch s = scratch_make();
     char *extracted = scratch_path(&s, "extracted");
@@ -103,7 +103,7 @@ static void test_golden_archives_give_their_trees_back(void **state)
     (void)state;
     if (geteuid() != 0)
         SKIP("owners, devices and trusted attributes need root");
-    compare_all(0);
+    check_all(0);
 }
 
 static void test_the_result_does_not_depend_on_how_the_input_arrives(void **state)
@@ -111,7 +111,7 @@ static void test_the_result_does_not_depend_on_how_the_input_arrives(void **stat
     (void)state;
     if (geteuid() != 0)
         SKIP("owners, devices and trusted attributes need root");
-    compare_all(1021);
+    check_all(1021);
 }
 
 static uint64_t allocated(const char *dir, const char *name)

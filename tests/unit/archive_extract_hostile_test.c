@@ -61,7 +61,7 @@ static void verify_text(const char *dir, const char *name, const char *want)
     free(text);
 }
 
-static void hardlink_case(const char *path, size_t path_len, const char *rule)
+static void check_hardlink_case(const char *path, size_t path_len, const char *rule)
 {
     struct place p = place_make();
     struct arch a;
@@ -93,17 +93,17 @@ static void hardlink_case(const char *path, size_t path_len, const char *rule)
 static void test_hard_links_never_reach_outside(void **state)
 {
     (void)state;
-    hardlink_case("../outside/victim", 17, "EXT-034");
-    hardlink_case("first/../../outside/victim", 26, "EXT-034");
-    hardlink_case("./first", 7, "EXT-034");
-    hardlink_case("a//b", 4, "EXT-034");
-    hardlink_case("first/", 6, "EXT-034");
-    hardlink_case("", 0, "EXT-034");
-    hardlink_case("fi\0rst", 6, "PXAR-073"); /* by the decoder */
-    hardlink_case("/etc/passwd", 11, "EXT-033");
-    hardlink_case("out/victim", 10,
+    check_hardlink_case("../outside/victim", 17, "EXT-034");
+    check_hardlink_case("first/../../outside/victim", 26, "EXT-034");
+    check_hardlink_case("./first", 7, "EXT-034");
+    check_hardlink_case("a//b", 4, "EXT-034");
+    check_hardlink_case("first/", 6, "EXT-034");
+    check_hardlink_case("", 0, "EXT-034");
+    check_hardlink_case("fi\0rst", 6, "PXAR-073"); /* by the decoder */
+    check_hardlink_case("/etc/passwd", 11, "EXT-033");
+    check_hardlink_case("out/victim", 10,
                   ""); /* through a symlink of the archive: the operating system says no */
-    hardlink_case("first/x", 7, "");
+    check_hardlink_case("first/x", 7, "");
 }
 
 static void test_a_hard_link_to_a_symlink_links_the_symlink_itself(void **state)
@@ -269,7 +269,7 @@ static void test_a_second_entry_of_the_same_name_fails_or_overwrites(void **stat
     }
 }
 
-static void name_case(const void *name, size_t len)
+static void check_name_case(const void *name, size_t len)
 {
     struct place p = place_make();
     struct arch a;
@@ -296,15 +296,15 @@ static void test_names_that_are_not_one_component_end_extraction(void **state)
 {
     static char longest[PBR_NAME_MAX + 1];
     (void)state;
-    name_case("../outside/new", 14);
-    name_case("a/b", 3);
-    name_case("/abs", 4);
-    name_case("..", 2);
-    name_case(".", 1);
-    name_case("", 0);
-    name_case("a\0b", 3);
+    check_name_case("../outside/new", 14);
+    check_name_case("a/b", 3);
+    check_name_case("/abs", 4);
+    check_name_case("..", 2);
+    check_name_case(".", 1);
+    check_name_case("", 0);
+    check_name_case("a\0b", 3);
     memset(longest, 'n', sizeof(longest));
-    name_case(longest, sizeof(longest));
+    check_name_case(longest, sizeof(longest));
 }
 
 static void test_a_name_longer_than_the_file_system_allows_is_an_error_of_its_entry(void **state)
@@ -547,7 +547,7 @@ static void test_attributes_that_are_not_for_archives_are_left_out(void **state)
     place_remove(&p);
 }
 
-static void link_target_case(const void *content, size_t len, int rc, const char *rule)
+static void check_link_target_case(const void *content, size_t len, int rc, const char *rule)
 {
     struct place p = place_make();
     struct arch a;
@@ -572,10 +572,10 @@ static void test_symlinks_that_cannot_be_are_refused(void **state)
 {
     static char longest[4097];
     (void)state;
-    link_target_case("a\0b", 4, PBR_E_FORMAT, "PXAR-072");
-    link_target_case("", 1, PBR_E_PARTIAL, "EXT-004"); /* ENOENT [EXT-038] */
+    check_link_target_case("a\0b", 4, PBR_E_FORMAT, "PXAR-072");
+    check_link_target_case("", 1, PBR_E_PARTIAL, "EXT-004"); /* ENOENT [EXT-038] */
     memset(longest, 'l', sizeof(longest) - 1);
-    link_target_case(longest, sizeof(longest), PBR_E_PARTIAL, "EXT-004"); /* ENAMETOOLONG */
+    check_link_target_case(longest, sizeof(longest), PBR_E_PARTIAL, "EXT-004"); /* ENAMETOOLONG */
 }
 
 static void test_strict_ends_with_the_first_error(void **state)

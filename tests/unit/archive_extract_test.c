@@ -413,7 +413,7 @@ static void test_trailing_bytes_after_the_root_are_ignored(void **state)
 }
 
 /* Patterns; `want` are the paths that must be there, all others must not. */
-static void pattern_case(const char *const *patterns, const char *want)
+static void check_pattern_case(const char *const *patterns, const char *want)
 {
     static const char *const paths[] = { "a", "a/b", "a/b/c", "a/b/c/f", "a/g", "e", "z" };
     const struct scratch s = scratch_make();
@@ -461,16 +461,16 @@ static void pattern_case(const char *const *patterns, const char *want)
 static void test_patterns_select_as_the_state_of_each_directory_says(void **state)
 {
     (void)state;
-    pattern_case((const char *const[]){ NULL }, " a a/b a/b/c a/b/c/f a/g e z");
-    pattern_case((const char *const[]){ "a", NULL }, " a a/b a/b/c a/b/c/f a/g");
-    pattern_case((const char *const[]){ "a", "!b", NULL }, " a a/g");
-    pattern_case((const char *const[]){ "a", "!b", "f", NULL }, " a a/b a/b/c a/b/c/f a/g");
-    pattern_case((const char *const[]){ "c", NULL }, " a a/b a/b/c a/b/c/f");
-    pattern_case((const char *const[]){ "e", NULL }, ""); /* [EXT-025] */
-    pattern_case((const char *const[]){ "**", NULL }, " a a/b a/b/c a/b/c/f a/g z");
-    pattern_case((const char *const[]){ "z/", NULL }, ""); /* directories only */
-    pattern_case((const char *const[]){ "/a/g", "z", NULL }, " a a/g z");
-    pattern_case((const char *const[]){ "!a", NULL }, "");
+    check_pattern_case((const char *const[]){ NULL }, " a a/b a/b/c a/b/c/f a/g e z");
+    check_pattern_case((const char *const[]){ "a", NULL }, " a a/b a/b/c a/b/c/f a/g");
+    check_pattern_case((const char *const[]){ "a", "!b", NULL }, " a a/g");
+    check_pattern_case((const char *const[]){ "a", "!b", "f", NULL }, " a a/b a/b/c a/b/c/f a/g");
+    check_pattern_case((const char *const[]){ "c", NULL }, " a a/b a/b/c a/b/c/f");
+    check_pattern_case((const char *const[]){ "e", NULL }, ""); /* [EXT-025] */
+    check_pattern_case((const char *const[]){ "**", NULL }, " a a/b a/b/c a/b/c/f a/g z");
+    check_pattern_case((const char *const[]){ "z/", NULL }, ""); /* directories only */
+    check_pattern_case((const char *const[]){ "/a/g", "z", NULL }, " a a/g z");
+    check_pattern_case((const char *const[]){ "!a", NULL }, "");
 }
 
 static void test_missing_group_obj_is_a_warning(void **state)

@@ -156,7 +156,7 @@ static void expect(const struct row *rows, size_t nr, const struct pbr_appendix_
     check_int(pbr_appendix_finish(rig->a, NULL), PBR_OK);
     check_str(rig->log, want);
 }
-#define EXPECT(rows, opts, want) expect(rows, sizeof(rows) / sizeof((rows)[0]), opts, want)
+#define expect_plan(rows, opts, want) expect(rows, sizeof(rows) / sizeof((rows)[0]), opts, want)
 
 static void check_chunks(const char *letters, uint64_t total)
 {
@@ -185,7 +185,7 @@ static void test_snapshot_2_of_the_example(void **state)
                                        { 'f', "b.txt", 6, 0, 'f', 3150, 100, 0, 5 } };
     (void)state;
     make_index((const uint64_t[]){ 2048, 3337 }, "pq");
-    EXPECT(rows, &ALL, "a.bin@56 b.txt ");
+    expect_plan(rows, &ALL, "a.bin@56 b.txt ");
     check_chunks("pq", 3337);
     const struct pbr_appendix_counts c = pbr_appendix_counts(rig->a);
     check_u64(c.referenced_files, 1);
@@ -200,7 +200,7 @@ static void test_snapshot_3_of_the_example(void **state)
     const struct pbr_appendix_opts opts = { .previous_start = 234, .waiting_max = 1000 };
     (void)state;
     make_index((const uint64_t[]){ 234, 2282, 3571, 3683 }, "opqr");
-    EXPECT(rows, &opts, "a.bin@56 b.txt@3447 ");
+    expect_plan(rows, &opts, "a.bin@56 b.txt@3447 ");
     check_chunks("pqo", 3571);
 }
 
@@ -217,7 +217,7 @@ static void test_what_makes_a_file_a_candidate(void **state)
     (void)state;
     make_index((const uint64_t[]){ 1000 }, "p");
     /* name and stat: 16 + n + 1 + 56, header 16; "just" ends exactly with the index */
-    EXPECT(rows, &ALL, "same@0 ctime size gone link dir beyond just@807 ");
+    expect_plan(rows, &ALL, "same@0 ctime size gone link dir beyond just@807 ");
     check_chunks("p", 1000);
 }
 
@@ -226,7 +226,7 @@ static void test_references_need_a_previous_appendix(void **state)
     static const struct row rows[] = { { 'f', "a", 10, 0, 'r', 56, 0, 0, 0 } };
     (void)state;
     make_index((const uint64_t[]){ 1000 }, "p");
-    EXPECT(rows, &ALL, "a ");
+    expect_plan(rows, &ALL, "a ");
     check_chunks("", 0);
 }
 
@@ -236,7 +236,7 @@ static void test_small_files_are_never_candidates(void **state)
     const struct pbr_appendix_opts opts = { .small = PBR_APPENDIX_SMALL, .waiting_max = 1000 };
     (void)state;
     make_index((const uint64_t[]){ 4000 }, "p");
-    EXPECT(rows, &opts, "at above@2000 ");
+    expect_plan(rows, &opts, "at above@2000 ");
 }
 
 /* ---- look-ahead ---- */
@@ -255,7 +255,7 @@ static void test_runs_below_the_threshold_are_encoded(void **state)
     (void)state;
     make_index((const uint64_t[]){ 5000, 10000, 20000 }, "pqr");
     /* a and b have 4000 bytes: encoded when `new` comes; c and e reach 5000, with the directory's end between them; f is left */
-    EXPECT(rows, &opts, "d a s tiny b new c@1000 /d e@4000 t f ");
+    expect_plan(rows, &opts, "d a s tiny b new c@1000 /d e@4000 t f ");
     check_chunks("qr", 15000);
 }
 
@@ -268,7 +268,7 @@ static void test_one_large_file_takes_along_what_waits(void **state)
     const struct pbr_appendix_opts opts = { .small = 1024, .threshold = 5000, .waiting_max = 1000 };
     (void)state;
     make_index((const uint64_t[]){ 5000, 10000 }, "pq");
-    EXPECT(rows, &opts, "a@0 d b@3000 /d ");
+    expect_plan(rows, &opts, "a@0 d b@3000 /d ");
     check_chunks("pq", 10000);
 }
 
@@ -280,7 +280,7 @@ static void test_hard_links_are_neutral_but_the_first(void **state)
     const struct pbr_appendix_opts opts = { .small = 1024, .threshold = 4000, .waiting_max = 1000 };
     (void)state;
     make_index((const uint64_t[]){ 10000 }, "p");
-    EXPECT(rows, &opts, "a@0 b c@3000 ");
+    expect_plan(rows, &opts, "a@0 b c@3000 ");
 }
 
 static void test_only_so_many_entries_wait(void **state)
@@ -291,7 +291,7 @@ static void test_only_so_many_entries_wait(void **state)
     const struct pbr_appendix_opts opts = { .small = 1024, .threshold = 4000, .waiting_max = 2 };
     (void)state;
     make_index((const uint64_t[]){ 10000 }, "p");
-    EXPECT(rows, &opts, "a s b ");
+    expect_plan(rows, &opts, "a s b ");
     check_chunks("", 0);
 }
 
@@ -307,7 +307,7 @@ static void test_alternating_files_are_all_encoded(void **state)
         (void)snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s ", names[i]);
     }
     const struct pbr_appendix_opts opts = { .small = PBR_APPENDIX_SMALL, .threshold = PBR_APPENDIX_THRESHOLD, .waiting_max = 1000 };
-    EXPECT(rows, &opts, want);
+    expect_plan(rows, &opts, want);
     check_chunks("", 0);
     for (size_t i = 0; i < 30; i++)
         rows[i].ctime = 0;
@@ -330,7 +330,7 @@ static void test_chunks_are_collected_once_where_they_can_be(void **state)
     };
     (void)state;
     make_index((const uint64_t[]){ 200, 300, 310, 410, 600 }, "pqrst");
-    EXPECT(rows, &ALL, "a@150 b@250 c@10 d@410 e@600 ");
+    expect_plan(rows, &ALL, "a@150 b@250 c@10 d@410 e@600 ");
     check_chunks("pqrsts", 700);
 }
 
@@ -342,7 +342,7 @@ static void test_no_two_files_share_a_place(void **state)
                                        { 'f', "c", 10, 0, 'f', 410, 0, 0, 0 } };
     (void)state;
     make_index((const uint64_t[]){ 300, 600, 900 }, "ppq");
-    EXPECT(rows, &ALL, "a@5 b@305 c@110 ");
+    expect_plan(rows, &ALL, "a@5 b@305 c@110 ");
     check_chunks("pp", 600);
 }
 

@@ -20,7 +20,7 @@ static void test_CDM_140_a_file_of_another_size_is_not_reused(void **state)
     (void)state;
     for (size_t i = 0; i < NR(sizes); i++) {
         const struct item items[] = { FILE_("a", 100000), FILE_("b", sizes[i]) };
-        play(&scene, items, NR(items), ALL_WAIT,
+        check_play(&scene, items, NR(items), ALL_WAIT,
              &(struct want){ .refs = "a@16 b@100032", .injections = "", .reencoded_files = 2,
                              .reencoded_size = 100032 + sizes[i] });
     }
@@ -98,7 +98,7 @@ static const struct previous_item D_PREVIOUS[] = {
     { .name = "e", .off = 436144, .size = 200000 },
 };
 
-static void play_D(const struct item *items, size_t nr, const struct want *want)
+static void check_play_D(const struct item *items, size_t nr, const struct want *want)
 {
     struct world *w = world_new();
     world_index(w, D_ENDS, D_DIGESTS, NR(D_ENDS));
@@ -116,7 +116,7 @@ static void test_CDM_144_equal_content_elsewhere_is_another_chunk(void **state)
     const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
                                   FILE_("d2", 6000), FILE_("e", 200000) };
     (void)state;
-    play_D(items, NR(items),
+    check_play_D(items, NR(items),
            &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d2@236144 e@242160",
                            .injections = "16:200032:1 200048:18048:1 224112:218080:4", .reused_files = 5,
                            .reused_size = 418080, .reencoded_files = 1, .reencoded_size = 6016, .padding = 18080,
@@ -136,7 +136,7 @@ static void test_CDM_144_a_continued_chunk_is_not_repeated(void **state)
     const struct scene scene = { ends, NR(ends), previous, NR(previous) };
     const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p2", 6000), FILE_("z", 200000) };
     (void)state;
-    play(&scene, items, NR(items), ALL_WAIT,
+    check_play(&scene, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a@32 p0@200048 p2@212080 z@218096", .injections = "16:200032:1 200048:218080:4",
                          .reused_files = 4, .reused_size = 412064, .padding = 6048, .partial = 3 });
 }
@@ -147,7 +147,7 @@ static void test_CDM_145_padding_never_goes_below_zero(void **state)
     const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
                                   FILE_("d1", 6000), FILE_("d2", 6000), FILE_("e", 200000) };
     (void)state;
-    play_D(items, NR(items),
+    check_play_D(items, NR(items),
            &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d1@224112 d2@230128 e@236144",
                            .injections = "16:200032:1 200048:18048:1 218096:218080:4", .reused_files = 7,
                            .reused_size = 430112, .padding = 6048, .partial = 3 });
@@ -164,7 +164,7 @@ static void test_padding_before_a_range_of_one_held_chunk_counts(void **state)
     const struct scene scene = { ends, NR(ends), previous, NR(previous) };
     const struct item items[] = { FILE_("a", 918), FILE_("c", 843) };
     (void)state;
-    play(&scene, items, NR(items), ALL_WAIT,
+    check_play(&scene, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a@32 c@1016", .injections = "16:1000:1", .reused_files = 1, .reused_size = 934,
                          .reencoded_files = 1, .reencoded_size = 859, .padding = 66, .partial = 1 });
 }
@@ -180,7 +180,7 @@ static void test_CDM_059_nothing_refers_behind_the_previous_index(void **state)
     const struct scene scene = { ends, 1, previous, NR(previous) };
     const struct item items[] = { FILE_("a", 150000), FILE_("b", 49985), FILE_("c", 1000) };
     (void)state;
-    play(&scene, items, NR(items), ALL_WAIT,
+    check_play(&scene, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a@16 b@150032 c@200033", .injections = "", .reencoded_files = 3, .reencoded_size = 201033 });
 }
 

@@ -20,7 +20,7 @@ static const struct item T_SAME[] = { FILE_("a.bin", 100000), FILE_("b.bin", 500
 static void test_T2_unchanged(void **state)
 {
     (void)state;
-    play(&T, T_SAME, NR(T_SAME), ALL_WAIT,
+    check_play(&T, T_SAME, NR(T_SAME), ALL_WAIT,
          &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 e.bin@350412 z.bin@750428",
                          .injections = "16:830444:12", .reused_files = 7, .reused_size = 830412, .padding = 32, .partial = 2 });
 }
@@ -30,7 +30,7 @@ static void test_T3_a_file_that_grew_is_written_anew(void **state)
     const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir"), FILE_("e.bin", 400000),
                                   OTHER("lnk"), FILE_("z.bin", 80010) };
     (void)state;
-    play(&T, items, NR(items), ALL_WAIT,
+    check_play(&T, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 e.bin@350412 z.bin@766733",
                          .injections = "16:766717:11", .reused_files = 6, .reused_size = 750396, .reencoded_files = 1,
                          .reencoded_size = 80026, .padding = 16321, .partial = 2 });
@@ -41,7 +41,7 @@ static void test_T4_changed_metadata(void **state)
     const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir"), TOUCHED("e.bin", 400000),
                                   OTHER("lnk"), FILE_("z.bin", 80000) };
     (void)state;
-    play(&T, items, NR(items), ALL_WAIT,
+    check_play(&T, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 e.bin@384280 z.bin@784296",
                          .injections = "16:384264:4", .reused_files = 5, .reused_size = 350380, .reencoded_files = 2,
                          .reencoded_size = 480032, .padding = 33884, .partial = 2 });
@@ -52,7 +52,7 @@ static void test_T5_removed_file_holds_the_last_chunk_back(void **state)
     const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir"), OTHER("lnk"),
                                   FILE_("z.bin", 80000) };
     (void)state;
-    play(&T, items, NR(items), ALL_WAIT,
+    check_play(&T, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 z.bin@384280",
                          .injections = "16:350380:3 350396:33884:1", .reused_files = 5, .reused_size = 350380,
                          .reencoded_files = 1, .reencoded_size = 80016, .padding = 33884, .partial = 2 });
@@ -63,7 +63,7 @@ static void test_T6_range_ending_on_a_chunk_end_takes_the_next_one(void **state)
     const struct item items[] = { FILE_("a.bin", 100000), TOUCHED("b.bin", 50000), T_DIR("dir"), FILE_("e.bin", 400000),
                                   OTHER("lnk"), FILE_("z.bin", 80000) };
     (void)state;
-    play(&T, items, NR(items), ALL_WAIT,
+    check_play(&T, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a.bin@16 b.bin@100032 dir/c.txt@150048 dir/d.bin@150364 dir/empty@350380 e.bin@350396 z.bin@750412",
                          .injections = "150048:680396:10", .reused_files = 5, .reused_size = 680380, .reencoded_files = 2,
                          .reencoded_size = 150032, .padding = 16, .partial = 1 });
@@ -74,7 +74,7 @@ static void test_T7_added_file_is_no_hole(void **state)
     const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), FILE_("bb.bin", 70000), T_DIR("dir"),
                                   FILE_("e.bin", 400000), OTHER("lnk"), FILE_("z.bin", 80000) };
     (void)state;
-    play(&T, items, NR(items), ALL_WAIT,
+    check_play(&T, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a.bin@16 b.bin@100032 bb.bin@150048 dir/c.txt@220064 dir/d.bin@220380 dir/empty@420396 "
                                  "e.bin@420412 z.bin@820428",
                          .injections = "220064:680396:10", .reused_files = 5, .reused_size = 680380, .reencoded_files = 3,
@@ -86,7 +86,7 @@ static void test_T8_renamed_directory_has_no_reference(void **state)
     const struct item items[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir2"), FILE_("e.bin", 400000),
                                   OTHER("lnk"), FILE_("z.bin", 80000) };
     (void)state;
-    play(&T, items, NR(items), ALL_WAIT,
+    check_play(&T, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a.bin@16 b.bin@100032 dir2/c.txt@150048 dir2/d.bin@150364 dir2/empty@350380 e.bin@350412 "
                                  "z.bin@750428",
                          .injections = "350396:480064:9", .reused_files = 2, .reused_size = 480032, .reencoded_files = 5,
@@ -98,7 +98,7 @@ static void test_T9_excluded_file(void **state)
     const struct item items[] = { FILE_("a.bin", 100000), T_DIR("dir"), FILE_("e.bin", 400000), OTHER("lnk"),
                                   FILE_("z.bin", 80000) };
     (void)state;
-    play(&T, items, NR(items), ALL_WAIT,
+    check_play(&T, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a.bin@16 dir/c.txt@100032 dir/d.bin@100348 dir/empty@300364 e.bin@300380 z.bin@700396",
                          .injections = "100032:680396:10", .reused_files = 5, .reused_size = 680380, .reencoded_files = 1,
                          .reencoded_size = 100016, .padding = 16, .partial = 1 });
@@ -107,7 +107,7 @@ static void test_T9_excluded_file(void **state)
 static void test_T10_two_entries_may_wait(void **state)
 {
     (void)state;
-    play(&T, T_SAME, NR(T_SAME), 2,
+    check_play(&T, T_SAME, NR(T_SAME), 2,
          &(struct want){ .refs = "a.bin@16 b.bin@100032 dir/c.txt@150048 dir/d.bin@150364 dir/empty@350380 e.bin@350396 z.bin@766717",
                          .injections = "350380:371790:7 722170:44547:1", .reused_files = 2, .reused_size = 400032,
                          .reencoded_files = 5, .reencoded_size = 430380, .padding = 16305, .partial = 1 });
@@ -126,7 +126,7 @@ static void test_T2_repeated_gives_the_same(void **state)
         previous[i] = T_PREVIOUS[i];
         previous[i].off += 16;
     }
-    play(&again, T_SAME, NR(T_SAME), ALL_WAIT,
+    check_play(&again, T_SAME, NR(T_SAME), ALL_WAIT,
          &(struct want){ .refs = "a.bin@32 b.bin@100048 dir/c.txt@150064 dir/d.bin@150380 dir/empty@350396 e.bin@350412 z.bin@750428",
                          .injections = "16:830444:12", .reused_files = 7, .reused_size = 830412, .padding = 32, .partial = 2 });
 }
@@ -145,7 +145,7 @@ static void test_U2_held_chunk_is_continued(void **state)
 {
     const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p2", 6000), FILE_("z", 200000) };
     (void)state;
-    play(&U, items, NR(items), ALL_WAIT,
+    check_play(&U, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a@32 p0@200048 p2@212080 z@218096", .injections = "16:200032:1 200048:218080:4",
                          .reused_files = 4, .reused_size = 412064, .padding = 6048, .partial = 3 });
 }
@@ -155,7 +155,7 @@ static void test_U3_chunk_is_injected_twice(void **state)
     const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), TOUCHED("p1", 6000), FILE_("p2", 6000),
                                   FILE_("z", 200000) };
     (void)state;
-    play(&U, items, NR(items), ALL_WAIT,
+    check_play(&U, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a@32 p0@200048 p1@218096 p2@236144 z@242160", .injections = "16:218080:2 224112:218080:4",
                          .reused_files = 4, .reused_size = 412064, .reencoded_files = 1, .reencoded_size = 6016,
                          .padding = 24096, .partial = 4 });
@@ -173,7 +173,7 @@ static void test_U4_written_anew_again(void **state)
     const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p1", 6000), FILE_("p2", 6000),
                                   FILE_("z", 200000) };
     (void)state;
-    play(&scene, items, NR(items), ALL_WAIT,
+    check_play(&scene, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a@32 p0@200048 p1@218096 p2@236144 z@242160",
                          .injections = "16:200032:1 200048:18048:1 224112:218080:4", .reused_files = 4, .reused_size = 412064,
                          .reencoded_files = 1, .reencoded_size = 6016, .padding = 24096, .partial = 4 });
@@ -189,7 +189,7 @@ static void test_full_cache_goes_on_in_the_held_chunk(void **state)
     const struct scene scene = { ends, NR(ends), previous, NR(previous) };
     const struct item items[] = { FILE_("f0", 99984), FILE_("f1", 99984), FILE_("f2", 69984) };
     (void)state;
-    play(&scene, items, NR(items), 2,
+    check_play(&scene, items, NR(items), 2,
          &(struct want){ .refs = "f0@32 f1@100032 f2@200032", .injections = "16:190000:1 190016:80032:2", .reused_files = 3,
                          .reused_size = 270000, .padding = 32, .partial = 2 });
 }
@@ -204,7 +204,7 @@ static void test_hole_behind_a_full_cache_repeats_the_held_chunk(void **state)
     const struct scene scene = { U_ENDS, NR(U_ENDS), previous, NR(previous) };
     const struct item items[] = { FILE_("a1", 100000), FILE_("a2", 99984), FILE_("p2", 6000), FILE_("z", 200000) };
     (void)state;
-    play(&scene, items, NR(items), 2,
+    check_play(&scene, items, NR(items), 2,
          &(struct want){ .refs = "a1@32 a2@100048 p2@230128 z@236144",
                          .injections = "16:200032:1 200048:18048:1 218096:218080:4", .reused_files = 4, .reused_size = 406048,
                          .padding = 30112, .partial = 4 });
@@ -227,7 +227,7 @@ static void test_H2_hard_links_wait_too(void **state)
 {
     const struct item items[] = { LINKED("a", 30000, 1), FILE_("b", 30000), H_REST };
     (void)state;
-    play(&H, items, NR(items), ALL_WAIT,
+    check_play(&H, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a@32 b@30048 c-> d/a2-> d/x@60064 m@90080 n->", .injections = "16:190096:6",
                          .reused_files = 4, .reused_size = 190064, .hardlinks = 2, .padding = 32, .partial = 2 });
 }
@@ -236,7 +236,7 @@ static void test_H3_first_link_removed(void **state)
 {
     const struct item items[] = { FILE_("b", 30000), H_REST };
     (void)state;
-    play(&H, items, NR(items), ALL_WAIT,
+    check_play(&H, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "b@16 c@30032 d/a2-> d/x@60048 m@90064 n->", .injections = "60048:130048:4",
                          .reused_files = 2, .reused_size = 130032, .reencoded_files = 2, .reencoded_size = 60032,
                          .hardlinks = 2, .padding = 16, .partial = 1 });
@@ -244,7 +244,7 @@ static void test_H3_first_link_removed(void **state)
 
 /* ---- tree D: entries 1 and 3 have the same digest ---- */
 
-static void play_D(const struct item *items, size_t nr, const struct want *want)
+static void check_play_D(const struct item *items, size_t nr, const struct want *want)
 {
     const uint64_t ends[] = { 200032, 218080, 418096, 436144, 489094, 522049, 636176 };
     const struct previous_item previous[] = {
@@ -269,7 +269,7 @@ static void test_D2_equal_digests_are_not_the_same_chunk(void **state)
     const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
                                   FILE_("d1", 6000), FILE_("d2", 6000), FILE_("e", 200000) };
     (void)state;
-    play_D(items, NR(items),
+    check_play_D(items, NR(items),
            &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d1@224112 d2@230128 e@236144",
                            .injections = "16:200032:1 200048:18048:1 218096:218080:4", .reused_files = 7,
                            .reused_size = 430112, .padding = 6048, .partial = 3 });
@@ -280,7 +280,7 @@ static void test_D3_equal_digests_and_a_rejected_range(void **state)
     const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
                                   FILE_("d2", 6000), FILE_("e", 200000) };
     (void)state;
-    play_D(items, NR(items),
+    check_play_D(items, NR(items),
            &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d2@236144 e@242160",
                            .injections = "16:200032:1 200048:18048:1 224112:218080:4", .reused_files = 5,
                            .reused_size = 418080, .reencoded_files = 1, .reencoded_size = 6016, .padding = 18080,
@@ -289,22 +289,22 @@ static void test_D3_equal_digests_and_a_rejected_range(void **state)
 
 /* ---- small cases of section 13.1 ---- */
 
-static void play_one(uint64_t size, const struct want *want)
+static void check_play_one(uint64_t size, const struct want *want)
 {
     const uint64_t ends[] = { 48 + size };
     const struct previous_item previous[] = { { .name = "f", .off = 16, .size = size } };
     const struct scene scene = { ends, 1, previous, 1 };
     const struct item items[] = { FILE_("f", size) };
-    play(&scene, items, 1, ALL_WAIT, want);
+    check_play(&scene, items, 1, ALL_WAIT, want);
 }
 
 static void test_threshold_is_a_tenth_and_included(void **state)
 {
     (void)state;
-    play_one(0, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 16 });
-    play_one(100, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 116 });
-    play_one(271, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 287 });
-    play_one(272, &(struct want){ .refs = "f@32", .injections = "16:320:1", .reused_files = 1, .reused_size = 288,
+    check_play_one(0, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 16 });
+    check_play_one(100, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 116 });
+    check_play_one(271, &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = 287 });
+    check_play_one(272, &(struct want){ .refs = "f@32", .injections = "16:320:1", .reused_files = 1, .reused_size = 288,
                                   .padding = 32, .partial = 1 });
 }
 
@@ -314,8 +314,8 @@ static void test_no_regular_file(void **state)
     const struct scene scene = { ends, 1, NULL, 0 };
     const struct item items[] = { DIR_("d"), OTHER("d/l"), END_("d") };
     (void)state;
-    play(&scene, items, NR(items), ALL_WAIT, &(struct want){ .refs = "", .injections = "" });
-    play(&scene, items, 0, ALL_WAIT, &(struct want){ .refs = "", .injections = "" });
+    check_play(&scene, items, NR(items), ALL_WAIT, &(struct want){ .refs = "", .injections = "" });
+    check_play(&scene, items, 0, ALL_WAIT, &(struct want){ .refs = "", .injections = "" });
 }
 
 static void test_file_that_was_a_directory(void **state)
@@ -325,7 +325,7 @@ static void test_file_that_was_a_directory(void **state)
     const struct scene scene = { ends, 1, previous, 2 };
     const struct item items[] = { FILE_("b", 1000) };
     (void)state;
-    play(&scene, items, 1, ALL_WAIT,
+    check_play(&scene, items, 1, ALL_WAIT,
          &(struct want){ .refs = "b@16", .injections = "", .reencoded_files = 1, .reencoded_size = 1016 });
 }
 
@@ -336,7 +336,7 @@ static void test_three_links_count_one(void **state)
     const struct scene scene = { ends, 1, previous, 1 };
     const struct item items[] = { LINKED("a", 1000, 5), LINKED("b", 1000, 5), LINKED("c", 1000, 5) };
     (void)state;
-    play(&scene, items, 3, ALL_WAIT,
+    check_play(&scene, items, 3, ALL_WAIT,
          &(struct want){ .refs = "a@32 b-> c->", .injections = "16:1048:1", .reused_files = 1, .reused_size = 1016,
                          .hardlinks = 1, .padding = 32, .partial = 1 });
 }
@@ -372,7 +372,7 @@ static void test_CDM_168_one_entry_may_wait(void **state)
     const struct item items[] = { FILE_("a", 200000), DIR_("b"), FILE_("b/x", 6000), FILE_("b/y", 200000), END_("b") };
     (void)state;
     /* a: chunk 0 goes, chunk 1 is held and goes before b; x: 70 % padding; y needs chunk 1 again, 3 % of padding */
-    play(&scene, items, NR(items), 1,
+    check_play(&scene, items, NR(items), 1,
          &(struct want){ .refs = "a@32 b/x@220048 b/y@232080", .injections = "16:200032:1 200048:20000:1 226064:206048:2",
                          .reused_files = 2, .reused_size = 400032, .reencoded_files = 1, .reencoded_size = 6016,
                          .padding = 26048, .partial = 4 });
@@ -385,7 +385,7 @@ static void test_reference_beyond_the_index_is_refused(void **state)
     const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p1", 6000), FILE_("p2", 6000),
                                   FILE_("z", 200000) };
     (void)state;
-    play(&scene, items, NR(items), ALL_WAIT,
+    check_play(&scene, items, NR(items), ALL_WAIT,
          &(struct want){ .refs = "a@16 p0@200032 p1@206048 p2@212064 z@218080", .injections = "", .reencoded_files = 5,
                          .reencoded_size = 418080 });
 }
@@ -402,7 +402,7 @@ static void test_hostile_references_are_refused(void **state)
         const struct previous_item previous[] = { { .name = "f", .off = bad[i].off, .size = bad[i].size } };
         const struct scene scene = { ends, 1, previous, 1 };
         const struct item items[] = { FILE_("f", bad[i].size) };
-        play(&scene, items, 1, ALL_WAIT,
+        check_play(&scene, items, 1, ALL_WAIT,
              &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = bad[i].size + 16 });
     }
 }
@@ -433,7 +433,7 @@ static void test_long_runs_go_in_batches(void **state)
     (void)state;
     for (size_t i = 0; i < NR(ends); i++)
         ends[i] = (i + 1) * 1000;
-    play(&scene, items, 1, ALL_WAIT,
+    check_play(&scene, items, 1, ALL_WAIT,
          &(struct want){ .refs = "f@32", .injections = "16:128000:128 128016:62000:62", .reused_files = 1,
                          .reused_size = 189968, .padding = 32, .partial = 2 });
 }

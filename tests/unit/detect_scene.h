@@ -58,7 +58,7 @@ struct scene {
     size_t previous_nr;
 };
 
-static inline void play(const struct scene *s, const struct item *items, size_t nr, uint64_t cache_max, const struct want *want)
+static inline void check_play(const struct scene *s, const struct item *items, size_t nr, uint64_t cache_max, const struct want *want)
 {
     struct world *w = world_new();
     world_index(w, s->ends, NULL, s->end_nr);

@@ -43,7 +43,7 @@ static size_t parse(const char *text, struct pbr_prune_item items[32])
     return nr;
 }
 
-static void verify_case(struct pbr_prune_keep keep, const char *snapshots, const char *want)
+static void check_case(struct pbr_prune_keep keep, const char *snapshots, const char *want)
 {
     static const char letters[] = { '?', 'k', 'p', 'P', 'r' };
     struct test_world w;
@@ -65,50 +65,50 @@ static void verify_case(struct pbr_prune_keep keep, const char *snapshots, const
 static void test_without_options_everything_stays(void **state)
 {
     (void)state;
-    verify_case(KEEP(0), "3 2 1? 0!", "kkkP");
-    verify_case(KEEP(0), "", "");
+    check_case(KEEP(0), "3 2 1? 0!", "kkkP");
+    check_case(KEEP(0), "", "");
 }
 
 static void test_keep_last_counts_snapshots(void **state)
 {
     (void)state;
-    verify_case(KEEP(.last = 2), "3 2 1 0", "kkrr");
-    verify_case(KEEP(.last = 9), "3 2 1 0", "kkkk");
-    verify_case(KEEP(.last = 1), "0 1 2 3", "rrrk"); /* order of the input does not matter */
+    check_case(KEEP(.last = 2), "3 2 1 0", "kkrr");
+    check_case(KEEP(.last = 9), "3 2 1 0", "kkkk");
+    check_case(KEEP(.last = 1), "0 1 2 3", "rrrk"); /* order of the input does not matter */
 }
 
 static void test_each_rule_keeps_the_newest_of_a_period(void **state)
 {
     (void)state;
-    verify_case(KEEP(.daily = 2), "3.9 3.1 2.7 2.3 1.1", "krkrr");
-    verify_case(KEEP(.hourly = 2), "3.9 3.8 3.7", "kkr");
-    verify_case(KEEP(.weekly = 2), "8 7 6 5 0 -1", "krkrrr");  /* ISO weeks begin on Monday */
-    verify_case(KEEP(.monthly = 2), "1 0 -6 -7", "krkr");      /* 2023-11-07, 06; 2023-10-31, 30 */
-    verify_case(KEEP(.yearly = 2), "60 56 55 0", "krkr");      /* 2024-01-05, 01; 2023-12-31 */
-    verify_case(KEEP(.weekly = 1), "56 55", "kr");             /* 2024-01-01 is in week 1, 2023-12-31 in week 52 */
+    check_case(KEEP(.daily = 2), "3.9 3.1 2.7 2.3 1.1", "krkrr");
+    check_case(KEEP(.hourly = 2), "3.9 3.8 3.7", "kkr");
+    check_case(KEEP(.weekly = 2), "8 7 6 5 0 -1", "krkrrr");  /* ISO weeks begin on Monday */
+    check_case(KEEP(.monthly = 2), "1 0 -6 -7", "krkr");      /* 2023-11-07, 06; 2023-10-31, 30 */
+    check_case(KEEP(.yearly = 2), "60 56 55 0", "krkr");      /* 2024-01-05, 01; 2023-12-31 */
+    check_case(KEEP(.weekly = 1), "56 55", "kr");             /* 2024-01-01 is in week 1, 2023-12-31 in week 52 */
 }
 
 static void test_periods_of_earlier_rules_are_covered_and_cost_nothing(void **state)
 {
     (void)state;
-    verify_case(KEEP(.last = 1, .daily = 2), "3.9 3.1 2.7 2.3 1.1 0", "krkrkr");
-    verify_case(KEEP(.daily = 2, .weekly = 1), "8 7 6 5 -1", "kkkrr");
-    verify_case(KEEP(.last = 2, .hourly = 1, .daily = 1), "3.9 3.8 3.7 2", "kkkk");
+    check_case(KEEP(.last = 1, .daily = 2), "3.9 3.1 2.7 2.3 1.1 0", "krkrkr");
+    check_case(KEEP(.daily = 2, .weekly = 1), "8 7 6 5 -1", "kkkrr");
+    check_case(KEEP(.last = 2, .hourly = 1, .daily = 1), "3.9 3.8 3.7 2", "kkkk");
 }
 
 static void test_protected_ones_stay_and_do_not_count(void **state)
 {
     (void)state;
-    verify_case(KEEP(.last = 1), "3! 2 1", "Pkr");
-    verify_case(KEEP(.daily = 1), "3.9! 3.1 2", "Pkr"); /* nor do they cover their period */
+    check_case(KEEP(.last = 1), "3! 2 1", "Pkr");
+    check_case(KEEP(.daily = 1), "3.9! 3.1 2", "Pkr"); /* nor do they cover their period */
 }
 
 static void test_unfinished_ones_stay_only_as_the_newest(void **state)
 {
     (void)state;
-    verify_case(KEEP(.last = 1), "3? 2 1?", "pkr");
-    verify_case(KEEP(.last = 1), "3? 2? 1", "prk");
-    verify_case(KEEP(.last = 2), "3 2? 1 0", "krkr");
+    check_case(KEEP(.last = 1), "3? 2 1?", "pkr");
+    check_case(KEEP(.last = 1), "3? 2? 1", "prk");
+    check_case(KEEP(.last = 2), "3 2? 1 0", "krkr");
 }
 
 static void test_local_periods_follow_the_zone(void **state)
