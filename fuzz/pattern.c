@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A pattern, a line end, then paths, one a line (a '/' is put before each; empty parts are left out).
+/* A pattern and paths. Input: see support/pattern.h.
  *
  * Reaches: pbr_pattern_parse, _matches, _matches_path, _text, pbr_pattern_list_*, pbr_pattern_normalise (pattern.c).
  * Asserts: a pattern parsed from its own text matches the same paths; a list of one gives the verdict of its pattern, later
  * patterns win; a pattern without special characters matches just itself; normalising twice changes nothing more. */
-#include "fuzz.h"
-
 #include "format/pattern.h"
+#include "support/pattern.h"
 
-enum { PATHS = 64, MODE_DIR = 0040755, MODE_REG = 0100644 };
+enum { MODE_DIR = 0040755, MODE_REG = 0100644 };
 
 struct subject {
     const struct pbr_pattern *p, *again;
@@ -51,21 +50,12 @@ static bool is_literal(struct pbr_span text)
     return true;
 }
 
-static void check_paths(struct subject *s, struct pbr_span lines)
+static void check_paths(struct subject *s, struct fuzz_pattern in)
 {
     struct pbr_buf path;
-    pbr_buf_init(&path, &fuzz_env, lines.len + 1);
-    for (size_t at = 0, nr = 0; at <= lines.len && nr < PATHS; nr++) {
-        const uint8_t *end = at < lines.len ? memchr(lines.ptr + at, '\n', lines.len - at) : NULL;
-        const size_t len = end ? (size_t)(end - (lines.ptr + at)) : lines.len - at;
-        pbr_buf_clear(&path);
-        MUST(pbr_buf_append_u8(&path, '/') == PBR_OK);
-        for (size_t i = at; i < at + len; i++)
-            if (lines.ptr[i] != '/' || path.ptr[path.len - 1] != '/')
-                MUST(pbr_buf_append_u8(&path, lines.ptr[i]) == PBR_OK);
+    pbr_buf_init(&path, &fuzz_env, in.paths.len + 1);
+    while (fuzz_pattern_next(&in, &path))
         check_path(s, pbr_buf_span(&path));
-        at += len + 1;
-    }
     if (s->literal && !pbr_pattern_is_dirs_only(s->p) && pbr_pattern_text(s->p).ptr[0] == '/')
         MUST(pbr_pattern_matches_path(s->p, pbr_pattern_text(s->p)));
     pbr_buf_release(&path);
@@ -87,9 +77,8 @@ static void check_normalise(struct pbr_span text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    const uint8_t *line_end = len ? memchr(data, '\n', len) : NULL;
-    const struct pbr_span in = pbr_span(data, len);
-    const struct pbr_span text = pbr_span_sub(in, 0, line_end ? (size_t)(line_end - data) : len);
+    const struct fuzz_pattern in = fuzz_pattern_get(pbr_span(data, len));
+    const struct pbr_span text = in.text;
     for (int anchored = 0; anchored < 2; anchored++) {
         struct pbr_pattern *p = NULL, *again = NULL;
         struct pbr_diag diag = { 0 };
@@ -106,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
             MUST(pbr_span_eq(pbr_pattern_text(p), pbr_pattern_text(again)));
         }
         s.again = again ? again : p;
-        check_paths(&s, pbr_span_sub(in, text.len + 1, len));
+        check_paths(&s, in);
         pbr_pattern_free(p);
         pbr_pattern_free(again);
         pbr_pattern_list_release(&s.list);

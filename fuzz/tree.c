@@ -107,11 +107,9 @@ static void read_back(const struct fuzz_pair *pair, struct tree *tree, enum form
 
 static void check_findings(const struct fuzz_pair *pair)
 {
-    struct pbr_stream_mem archive_mem = { .in = pair->archive }, payload_mem = { .in = pair->payload };
-    struct pbr_stream archive = pbr_stream_mem(&archive_mem), payload = pbr_stream_mem(&payload_mem);
     const struct pbr_verify_opts opts = { .contents = true };
     struct pbr_verify_result res;
-    MUST(pbr_verify(&fuzz_env, &archive, pair->split ? &payload : NULL, &opts, &res, NULL) == PBR_OK);
+    MUST(fuzz_pair_verify(pair, &opts, &res, NULL) == PBR_OK);
     MUST(res.errors == 0 && res.warnings == 0);
 }
 

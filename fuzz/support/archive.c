@@ -33,6 +33,16 @@ void fuzz_reader_close(struct fuzz_reader *r)
     pbr_stream_close(&r->payload);
 }
 
+int fuzz_pair_verify(const struct fuzz_pair *pair, const struct pbr_verify_opts *opts, struct pbr_verify_result *ret,
+                     struct pbr_diag *diag)
+{
+    struct pbr_stream_mem archive_mem = { .in = pair->archive }, payload_mem = { .in = pair->payload };
+    struct pbr_stream archive = pbr_stream_mem(&archive_mem), payload = pbr_stream_mem(&payload_mem);
+    const int rc = pbr_verify(&fuzz_env, &archive, pair->split ? &payload : NULL, opts, ret, diag);
+    MUST(!diag || rc == (int)diag->code);
+    return rc;
+}
+
 static void hash_ids(uint64_t *h, const struct pbr_pxar_acl_id *ids, size_t nr)
 {
     fuzz_hash_u64(h, nr);

@@ -14,6 +14,7 @@
 #define PBR_FUZZ_ARCHIVE_H
 
 #include "archive/read.h"
+#include "archive/verify.h"
 #include "fuzz.h"
 
 enum { FUZZ_PAIR_HEAD = 8 };
@@ -41,6 +42,10 @@ struct fuzz_reader {
 int fuzz_reader_open(struct fuzz_reader *r, const struct fuzz_pair *pair, size_t step,
                      const struct pbr_reader_opts *opts, struct pbr_diag *diag);
 void fuzz_reader_close(struct fuzz_reader *r);
+
+/* The result of pbr_verify on the pair. */
+int fuzz_pair_verify(const struct fuzz_pair *pair, const struct pbr_verify_opts *opts, struct pbr_verify_result *ret,
+                     struct pbr_diag *diag);
 
 /* Both leave positions out: the same for the same entry in another archive. */
 void fuzz_hash_meta(uint64_t *h, const struct pbr_pxar_meta *m);

@@ -87,12 +87,18 @@ static struct entry *find(const struct memfs *fs, size_t dir, struct pbr_span na
     return NULL;
 }
 
-static int add_name(struct memfs *fs, size_t dir, const char *name, size_t inode)
+static int check_free(const struct memfs *fs, size_t dir, const char *name)
 {
     if (strlen(name) > 255)
         return -ENAMETOOLONG;
-    if (find(fs, dir, pbr_span_str(name)))
-        return -EEXIST;
+    return find(fs, dir, pbr_span_str(name)) ? -EEXIST : 0;
+}
+
+static int add_name(struct memfs *fs, size_t dir, const char *name, size_t inode)
+{
+    const int rc = check_free(fs, dir, name);
+    if (rc < 0)
+        return rc;
     if (fs->name_nr >= MEMFS_NAMES)
         return -ENOSPC;
     char *copy = strdup(name);
@@ -105,11 +111,9 @@ static int add_name(struct memfs *fs, size_t dir, const char *name, size_t inode
 static int make(struct memfs *fs, size_t dir, const char *name, uint32_t mode, size_t *ret)
 {
     size_t inode = 0;
-    if (strlen(name) > 255)
-        return -ENAMETOOLONG;
-    if (find(fs, dir, pbr_span_str(name)))
-        return -EEXIST;
-    int rc = new_inode(fs, mode, &inode);
+    int rc = check_free(fs, dir, name);
+    if (rc == 0)
+        rc = new_inode(fs, mode, &inode);
     if (rc == 0)
         rc = add_name(fs, dir, name, inode);
     if (rc == 0 && ret)
@@ -139,6 +143,19 @@ static void fill_stat(const struct memfs *fs, size_t inode, struct pbr_target_st
 
 /* ---- operations on names ---- */
 
+/* What stands under the name. */
+static int look_up(struct memfs *fs, int dir, const char *name, struct entry **ret)
+{
+    check_name(name);
+    struct entry *e = find(fs, dir_at(fs, dir), pbr_span_str(name));
+    if (fails(fs))
+        return -EIO;
+    if (!e)
+        return -ENOENT;
+    *ret = e;
+    return 0;
+}
+
 static int fs_mkdir(void *ctx, int dir, const char *name, uint32_t mode)
 {
     struct memfs *fs = ctx;
@@ -157,12 +174,10 @@ static int fs_mkdir(void *ctx, int dir, const char *name, uint32_t mode)
 static int fs_open_dir(void *ctx, int dir, const char *name)
 {
     struct memfs *fs = ctx;
-    check_name(name);
-    const struct entry *e = find(fs, dir_at(fs, dir), pbr_span_str(name));
-    if (fails(fs))
-        return -EIO;
-    if (!e)
-        return -ENOENT;
+    struct entry *e = NULL;
+    const int rc = look_up(fs, dir, name, &e);
+    if (rc < 0)
+        return rc;
     if ((fs->inodes[e->inode].mode & PBR_MODE_TYPE) != PBR_MODE_DIR)
         return -ENOTDIR;
     return open_inode(fs, e->inode, (struct node){ .is_dir = true });
@@ -179,11 +194,9 @@ static int fs_open_up(void *ctx, int dir)
 static int fs_open_node(void *ctx, int dir, const char *name)
 {
     struct memfs *fs = ctx;
-    check_name(name);
-    const struct entry *e = find(fs, dir_at(fs, dir), pbr_span_str(name));
-    if (fails(fs))
-        return -EIO;
-    return e ? open_inode(fs, e->inode, (struct node){ .meta_only = true }) : -ENOENT;
+    struct entry *e = NULL;
+    const int rc = look_up(fs, dir, name, &e);
+    return rc < 0 ? rc : open_inode(fs, e->inode, (struct node){ .meta_only = true });
 }
 
 static int fs_create(void *ctx, int dir, const char *name, uint32_t mode)
@@ -200,12 +213,10 @@ static int fs_create(void *ctx, int dir, const char *name, uint32_t mode)
 static int fs_open_empty(void *ctx, int dir, const char *name)
 {
     struct memfs *fs = ctx;
-    check_name(name);
-    const struct entry *e = find(fs, dir_at(fs, dir), pbr_span_str(name));
-    if (fails(fs))
-        return -EIO;
-    if (!e)
-        return -ENOENT;
+    struct entry *e = NULL;
+    const int rc = look_up(fs, dir, name, &e);
+    if (rc < 0)
+        return rc;
     struct memfs_inode *i = &fs->inodes[e->inode];
     if ((i->mode & PBR_MODE_TYPE) != PBR_MODE_REG)
         return (i->mode & PBR_MODE_TYPE) == PBR_MODE_SYMLINK ? -ELOOP : -EINVAL;
@@ -220,12 +231,10 @@ static int fs_open_empty(void *ctx, int dir, const char *name)
 static int fs_stat_name(void *ctx, int dir, const char *name, struct pbr_target_stat *ret)
 {
     struct memfs *fs = ctx;
-    check_name(name);
-    const struct entry *e = find(fs, dir_at(fs, dir), pbr_span_str(name));
-    if (fails(fs))
-        return -EIO;
-    if (!e)
-        return -ENOENT;
+    struct entry *e = NULL;
+    const int rc = look_up(fs, dir, name, &e);
+    if (rc < 0)
+        return rc;
     fill_stat(fs, e->inode, ret);
     return 0;
 }
@@ -233,12 +242,10 @@ static int fs_stat_name(void *ctx, int dir, const char *name, struct pbr_target_
 static int fs_unlink(void *ctx, int dir, const char *name)
 {
     struct memfs *fs = ctx;
-    check_name(name);
-    struct entry *e = find(fs, dir_at(fs, dir), pbr_span_str(name));
-    if (fails(fs))
-        return -EIO;
-    if (!e)
-        return -ENOENT;
+    struct entry *e = NULL;
+    const int rc = look_up(fs, dir, name, &e);
+    if (rc < 0)
+        return rc;
     if ((fs->inodes[e->inode].mode & PBR_MODE_TYPE) == PBR_MODE_DIR)
         return -EISDIR;
     fs->inodes[e->inode].links--;

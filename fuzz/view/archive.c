@@ -16,12 +16,10 @@ static void on_finding(void *ctx, const struct pbr_verify_finding *f)
 
 static bool is_sound(const struct fuzz_pair *pair, struct pbr_diag *diag)
 {
-    struct pbr_stream_mem archive_mem = { .in = pair->archive }, payload_mem = { .in = pair->payload };
-    struct pbr_stream archive = pbr_stream_mem(&archive_mem), payload = pbr_stream_mem(&payload_mem);
     const struct pbr_verify_opts opts = { .contents = true, .meta_only = !pair->split, .report = on_finding };
     struct pbr_verify_result res;
     first_rule[0] = 0;
-    if (pbr_verify(&fuzz_env, &archive, pair->split ? &payload : NULL, &opts, &res, diag) < 0)
+    if (fuzz_pair_verify(pair, &opts, &res, diag) < 0)
         return false;
     diag->rule = first_rule;
     return res.errors == 0;

@@ -7,9 +7,10 @@
 #include "format/keyfile.h"
 #include "format/manifest.h"
 #include "format/pattern.h"
+#include "support/pattern.h"
 #include "view/view.h"
 
-enum { PLAIN_MAX = 1 << 20, TEXT_MAX = 16 << 20, PATHS = 64, CONTENT_MAX = 1 << 14 };
+enum { PLAIN_MAX = 1 << 20, TEXT_MAX = 16 << 20, CONTENT_MAX = 1 << 14 };
 
 /* ---- index ---- */
 
@@ -122,23 +123,15 @@ json_t *view_keyfile(struct pbr_span in, struct pbr_diag *diag)
 
 /* ---- pattern ---- */
 
-static json_t *matches(const struct pbr_pattern *p, struct pbr_span lines)
+static json_t *matches(const struct pbr_pattern *p, struct fuzz_pattern paths)
 {
     json_t *list = json_array();
     struct pbr_buf path;
-    pbr_buf_init(&path, &fuzz_env, lines.len + 1);
-    for (size_t at = 0, nr = 0; at <= lines.len && nr < PATHS; nr++) {
-        const uint8_t *end = at < lines.len ? memchr(lines.ptr + at, '\n', lines.len - at) : NULL;
-        const size_t len = end ? (size_t)(end - (lines.ptr + at)) : lines.len - at;
-        pbr_buf_clear(&path);
-        MUST(pbr_buf_append_u8(&path, '/') == PBR_OK);
-        for (size_t i = at; i < at + len; i++)
-            if (lines.ptr[i] != '/' || path.ptr[path.len - 1] != '/')
-                MUST(pbr_buf_append_u8(&path, lines.ptr[i]) == PBR_OK);
+    pbr_buf_init(&path, &fuzz_env, paths.paths.len + 1);
+    while (fuzz_pattern_next(&paths, &path)) {
         const struct pbr_span one = pbr_buf_span(&path);
         (void)json_array_append_new(list, json_integer(pbr_pattern_matches(p, one, 0040755) << 1 |
                                                        pbr_pattern_matches(p, one, 0100644)));
-        at += len + 1;
     }
     pbr_buf_release(&path);
     return list;
@@ -146,8 +139,8 @@ static json_t *matches(const struct pbr_pattern *p, struct pbr_span lines)
 
 json_t *view_pattern(struct pbr_span in, struct pbr_diag *diag)
 {
-    const uint8_t *line_end = in.len ? memchr(in.ptr, '\n', in.len) : NULL;
-    const struct pbr_span text = pbr_span_sub(in, 0, line_end ? (size_t)(line_end - in.ptr) : in.len);
+    const struct fuzz_pattern input = fuzz_pattern_get(in);
+    const struct pbr_span text = input.text;
     json_t *list = json_array();
     for (int anchored = 0; anchored < 2; anchored++) {
         struct pbr_pattern *p = NULL;
@@ -156,8 +149,7 @@ json_t *view_pattern(struct pbr_span in, struct pbr_diag *diag)
             return NULL;
         }
         (void)json_array_append_new(list, json_pack("[o, b, b, o]", view_hex(pbr_pattern_text(p)), pbr_pattern_is_include(p),
-                                                    pbr_pattern_is_dirs_only(p),
-                                                    matches(p, pbr_span_sub(in, text.len + 1, in.len))));
+                                                    pbr_pattern_is_dirs_only(p), matches(p, input)));
         pbr_pattern_free(p);
     }
     struct pbr_buf clean;

@@ -70,6 +70,17 @@ void pbr_log(const struct pbr_env *env, enum pbr_log_level level, const char *fm
     env->log(env->ctx, level, line);
 }
 
+void pbr_log_failure(const struct pbr_env *env, enum pbr_log_level level, const struct pbr_diag *why, const char *fmt, ...)
+{
+    char what[1024], cause[PBR_DIAG_TEXT_MAX + 64];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(what, sizeof(what), fmt, ap);
+    va_end(ap);
+    pbr_diag_format(why, cause, sizeof(cause));
+    pbr_log(env, level, "%s: %s", what, cause);
+}
+
 void pbr_wipe(void *p, size_t len)
 {
     if (!p)

@@ -31,6 +31,9 @@ char *pbr_strdup(const struct pbr_env *env, const char *text);
 char *pbr_strndup(const struct pbr_env *env, struct pbr_span in);
 char *pbr_asprintf(const struct pbr_env *env, const char *fmt, ...) PBR_PRINTF(2, 3);
 void pbr_log(const struct pbr_env *env, enum pbr_log_level level, const char *fmt, ...) PBR_PRINTF(3, 4);
+/* A failure that ends nothing: the text, ": " and the diagnosis. */
+void pbr_log_failure(const struct pbr_env *env, enum pbr_log_level level, const struct pbr_diag *why, const char *fmt, ...)
+    PBR_PRINTF(4, 5);
 
 /* Overwrites secrets in a way the compiler may not drop. */
 void pbr_wipe(void *p, size_t len);

@@ -144,6 +144,14 @@ bool pbr_args_bool(const struct pbr_args *args, const char *name)
     return need(args, name)->flag;
 }
 
+uint64_t pbr_args_flags(const struct pbr_args *args, const struct pbr_args_flag *map)
+{
+    uint64_t flags = 0;
+    for (; map->option; map++)
+        flags |= pbr_args_bool(args, map->option) ? map->flag : 0;
+    return flags;
+}
+
 const char *pbr_args_text(const struct pbr_args *args, const char *name)
 {
     const struct value *v = need(args, name);

@@ -70,6 +70,12 @@ bool pbr_args_knows(const struct pbr_args *args, const char *name);
 /* By option or positional name, which must be in the command's tables. */
 bool pbr_args_has(const struct pbr_args *args, const char *name);
 bool pbr_args_bool(const struct pbr_args *args, const char *name);               /* absent = false */
+/* The flags of those switches of `map` that were given; a NULL option ends it. */
+struct pbr_args_flag {
+    const char *option;
+    uint64_t flag;
+};
+uint64_t pbr_args_flags(const struct pbr_args *args, const struct pbr_args_flag *map);
 const char *pbr_args_text(const struct pbr_args *args, const char *name);        /* absent = NULL */
 uint64_t pbr_args_number(const struct pbr_args *args, const char *name, uint64_t standard);
 size_t pbr_args_list(const struct pbr_args *args, const char *name, const char *const **ret);

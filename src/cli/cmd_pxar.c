@@ -58,21 +58,16 @@ const struct pbr_opt pbr_opts_pxar_list[] = {
     { 0 },
 };
 
-static uint64_t flags_off(const struct pbr_args *args)
-{
-    const struct {
-        const char *option;
-        uint64_t flag;
-    } map[] = {
-        { "no-xattrs", PBR_FEATURE_XATTRS },         { "no-fcaps", PBR_FEATURE_FCAPS },
-        { "no-acls", PBR_FEATURE_ACL },              { "no-device-nodes", PBR_FEATURE_DEVICE_NODES },
-        { "no-fifos", PBR_FEATURE_FIFOS },           { "no-sockets", PBR_FEATURE_SOCKETS },
-    };
-    uint64_t off = 0;
-    for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
-        off |= pbr_args_bool(args, map[i].option) ? map[i].flag : 0;
-    return off;
-}
+/* Switches that leave something out. */
+static const struct pbr_args_flag leaves_out[] = {
+    { "no-xattrs", PBR_FEATURE_XATTRS },
+    { "no-fcaps", PBR_FEATURE_FCAPS },
+    { "no-acls", PBR_FEATURE_ACL },
+    { "no-device-nodes", PBR_FEATURE_DEVICE_NODES },
+    { "no-fifos", PBR_FEATURE_FIFOS },
+    { "no-sockets", PBR_FEATURE_SOCKETS },
+    { 0 },
+};
 
 /* ---- create ---- */
 
@@ -124,7 +119,7 @@ static int create(struct pbr_cli *cli, const struct pbr_args *args, int root, st
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for patterns");
     for (size_t i = 0; i < n; i++)
         excludes[i] = pbr_span_str(patterns[i]);
-    struct pbr_create_opts opts = { .without = flags_off(args),
+    struct pbr_create_opts opts = { .without = pbr_args_flags(args, leaves_out),
                                           .excludes = excludes,
                                           .exclude_nr = n,
                                           .all_file_systems = pbr_args_bool(args, "all-file-systems"),
@@ -216,7 +211,7 @@ int pbr_cmd_pxar_extract(struct pbr_cli *cli, const struct pbr_args *args, struc
                                 .target = target ? target : ".",
                                 .strict = pbr_args_bool(args, "strict"),
                                 .has_files_from = true,
-                                .without = flags_off(args),
+                                .without = pbr_args_flags(args, leaves_out),
                                 .what = "extract" };
     int rc = open_input(cli, args, &in, diag);
     if (rc < 0)

@@ -89,22 +89,14 @@ static int write_bytes(struct job *j, const struct bytes_from *from, bool replac
 
 /* ---- kinds of archives ---- */
 
-static uint64_t flags_off(const struct pbr_args *args)
-{
-    const struct {
-        const char *option;
-        uint64_t flag;
-    } map[] = {
-        { "ignore-acls", PBR_FEATURE_ACL },
-        { "ignore-xattrs", PBR_FEATURE_XATTRS },
-        { "ignore-ownership", PBR_FEATURE_OWNER },
-        { "ignore-permissions", PBR_FEATURE_PERMISSIONS },
-    };
-    uint64_t off = 0;
-    for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
-        off |= pbr_args_bool(args, map[i].option) ? map[i].flag : 0;
-    return off;
-}
+/* Switches that leave something out. */
+static const struct pbr_args_flag leaves_out[] = {
+    { "ignore-acls", PBR_FEATURE_ACL },
+    { "ignore-xattrs", PBR_FEATURE_XATTRS },
+    { "ignore-ownership", PBR_FEATURE_OWNER },
+    { "ignore-permissions", PBR_FEATURE_PERMISSIONS },
+    { 0 },
+};
 
 static int restore_tree(struct job *j, struct pbr_restore_archive *a, struct pbr_diag *diag)
 {
@@ -117,7 +109,7 @@ static int restore_tree(struct job *j, struct pbr_restore_archive *a, struct pbr
                                 .target = j->target,
                                 .strict = true,
                                 .ignore_device_errors = pbr_args_bool(j->args, "ignore-extract-device-errors"),
-                                .without = flags_off(j->args),
+                                .without = pbr_args_flags(j->args, leaves_out),
                                 .draft = a->kind == PBR_RESTORE_SPLIT && a->profile == PBR_PROFILE_DRAFT_SPLIT,
                                 .total = a->size,
                                 .what = j->archive_name };

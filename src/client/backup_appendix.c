@@ -155,7 +155,6 @@ int pbr_backup_appendix_open(struct pbr_backup_run *run, const char *target, str
                              struct pbr_diag *diag)
 {
     struct pbr_diag why = { 0 };
-    char line[PBR_DIAG_TEXT_MAX + 64];
     *ret = (struct pbr_backup_appendix){ 0 };
     if (!run->has_previous) {
         pbr_log(run->env, PBR_LOG_INFO, "No previous manifest, fallback to regular mode"); /* [APX-113] */
@@ -176,8 +175,7 @@ int pbr_backup_appendix_open(struct pbr_backup_run *run, const char *target, str
     pbr_backup_appendix_close(ret);
     if (rc == PBR_E_NOMEM && diag && diag->code == PBR_OK)
         *diag = why;
-    pbr_diag_format(&why, line, sizeof(line));
-    pbr_log(run->env, PBR_LOG_DEBUG, "no reference for '%s': %s", target, line);
+    pbr_log_failure(run->env, PBR_LOG_DEBUG, &why, "no reference for '%s'", target);
     return rc == PBR_E_NOMEM ? rc : PBR_OK;
 }
 

@@ -51,12 +51,10 @@ static bool is_usable(struct pbr_backup_run *run, struct pbr_backup_reference *r
                       const char *payload_name)
 {
     struct pbr_diag why = { 0 };
-    char line[PBR_DIAG_TEXT_MAX + 64];
     if (!pbr_manifest_find(&run->previous, meta_name)) /* [CDM-026] */
         return false;
     if (pbr_session_index(r->reader, PBR_FETCH_READER, &run->previous, meta_name, &r->meta, &why) < 0) {
-        pbr_diag_format(&why, line, sizeof(line));
-        pbr_log(run->env, PBR_LOG_DEBUG, "%s: %s", meta_name, line);
+        pbr_log_failure(run->env, PBR_LOG_DEBUG, &why, "%s", meta_name);
         pbr_log(run->env, PBR_LOG_INFO, "No previous metadata index, continue without reference"); /* [CDM-027] */
         return false;
     }

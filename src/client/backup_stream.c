@@ -72,7 +72,6 @@ static void load_previous(struct pbr_backup_run *run, const char *name, struct p
 {
     struct pbr_diag diag = { 0 };
     struct pbr_fetched_index ix;
-    char line[PBR_DIAG_TEXT_MAX + 64];
     if (!run->has_previous)
         return;
     if (!pbr_manifest_find(&run->previous, name)) {
@@ -81,8 +80,7 @@ static void load_previous(struct pbr_backup_run *run, const char *name, struct p
         return;
     }
     if (pbr_session_index(run->link, PBR_FETCH_PREVIOUS, &run->previous, name, &ix, &diag) < 0) {
-        pbr_diag_format(&diag, line, sizeof(line));
-        pbr_log(run->env, PBR_LOG_WARN, "Error downloading %s from previous manifest: %s", strrchr(name, '.'), line);
+        pbr_log_failure(run->env, PBR_LOG_WARN, &diag, "Error downloading %s from previous manifest", strrchr(name, '.'));
         return;
     }
     if (pbr_session_add_known(&ix.index, known) < 0)

@@ -2,19 +2,18 @@
 /* The previous catalog at work in a creation; see catalog_reference.h. */
 #include "client/catalog_reference.h"
 
-enum { FIRST_LEVELS = 32 };
+#include "client/reference_int.h"
 
 struct pbr_catalog_reference {
     const struct pbr_env *env;
     struct pbr_pcat *cat;
     struct pbr_appendix *detect;
     struct pbr_chunk_stream *archive;
-    struct pbr_create *cr;        /* of the hook under way */
-    struct pbr_span name;         /* of the entry under way */
-    struct pbr_pcat_dir **levels; /* previous directories from the root on; NULL: there is none of that path */
-    size_t depth, cap;
-    bool broken;                  /* the catalog is damaged: nothing more is looked up */
-    uint64_t start;               /* of the new appendix */
+    struct pbr_create *cr; /* of the hook under way */
+    struct pbr_span name;  /* of the entry under way */
+    struct pbr_reference_levels levels; /* of struct pbr_pcat_dir */
+    bool broken;           /* the catalog is damaged: nothing more is looked up */
+    uint64_t start;        /* of the new appendix */
 };
 
 /* ---- previous entries ---- */
@@ -22,23 +21,20 @@ struct pbr_catalog_reference {
 /* Damage means only that nothing more is re-used; other failures are passed on. */
 static int give_up(struct pbr_catalog_reference *ref, int rc, const struct pbr_diag *why, struct pbr_diag *diag)
 {
-    char line[PBR_DIAG_TEXT_MAX + 64];
     if (rc == PBR_E_NOMEM) {
         if (diag && diag->code == PBR_OK)
             *diag = *why;
         return rc;
     }
-    if (!ref->broken) {
-        pbr_diag_format(why, line, sizeof(line));
-        pbr_log(ref->env, PBR_LOG_WARN, "cannot read the reference catalog, continue without reference: %s", line);
-    }
+    if (!ref->broken)
+        pbr_log_failure(ref->env, PBR_LOG_WARN, why, "cannot read the reference catalog, continue without reference");
     ref->broken = true;
     return PBR_OK;
 }
 
 static const struct pbr_pcat_entry *find(const struct pbr_catalog_reference *ref, struct pbr_span name)
 {
-    const struct pbr_pcat_dir *dir = ref->depth > 0 ? ref->levels[ref->depth - 1] : NULL;
+    const struct pbr_pcat_dir *dir = pbr_reference_levels_get(&ref->levels);
     return dir && !ref->broken ? pbr_pcat_dir_find(dir, name) : NULL;
 }
 
@@ -47,22 +43,6 @@ static int lookup(void *ctx, const struct pbr_pcat_entry **ret, struct pbr_diag 
     struct pbr_catalog_reference *ref = ctx;
     (void)diag;
     *ret = pbr_pcat_is_extended(ref->cat) ? find(ref, ref->name) : NULL; /* [APX-081] */
-    return PBR_OK;
-}
-
-static int push_level(struct pbr_catalog_reference *ref, struct pbr_pcat_dir *dir, struct pbr_diag *diag)
-{
-    if (ref->depth == ref->cap) {
-        const size_t cap = ref->cap ? ref->cap * 2 : FIRST_LEVELS;
-        struct pbr_pcat_dir **more = pbr_realloc(ref->env, ref->levels, cap * sizeof(struct pbr_pcat_dir *));
-        if (!more) {
-            pbr_pcat_dir_free(dir);
-            return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a directory of the previous catalog");
-        }
-        ref->levels = more;
-        ref->cap = cap;
-    }
-    ref->levels[ref->depth++] = dir;
     return PBR_OK;
 }
 
@@ -78,13 +58,7 @@ static int enter_dir(struct pbr_catalog_reference *ref, struct pbr_span name, st
         if (rc < 0)
             rc = give_up(ref, rc, &why, diag);
     }
-    return rc < 0 ? rc : push_level(ref, dir, diag);
-}
-
-static void leave_dir(struct pbr_catalog_reference *ref)
-{
-    if (ref->depth > 0)
-        pbr_pcat_dir_free(ref->levels[--ref->depth]);
+    return rc < 0 ? rc : pbr_reference_levels_enter(&ref->levels, dir, diag);
 }
 
 /* ---- what detect wants done ---- */
@@ -103,21 +77,12 @@ static int replay(void *ctx, bool as_refs, struct pbr_diag *diag)
 
 /* ---- hooks ---- */
 
-static enum pbr_reuse_kind kind_of(const struct pbr_create_entry *entry)
-{
-    if (entry->event == PBR_CREATE_EV_DIR_END)
-        return PBR_REUSE_DIR_END;
-    if (entry->event == PBR_CREATE_EV_DIR)
-        return PBR_REUSE_DIR;
-    return entry->meta && (entry->meta->mode & PBR_MODE_TYPE) == PBR_MODE_REG ? PBR_REUSE_FILE : PBR_REUSE_OTHER;
-}
-
 int pbr_catalog_reference_decide(struct pbr_catalog_reference *ref, struct pbr_create *cr,
                                  const struct pbr_create_entry *entry, struct pbr_create_plan *ret, struct pbr_diag *diag)
 {
     bool wait;
     uint64_t token;
-    const struct pbr_appendix_entry e = { .kind = kind_of(entry),
+    const struct pbr_appendix_entry e = { .kind = pbr_reference_kind(entry),
                                           .name = entry->name,
                                           .meta = entry->meta,
                                           .size = entry->size,
@@ -133,7 +98,7 @@ int pbr_catalog_reference_decide(struct pbr_catalog_reference *ref, struct pbr_c
     if (rc < 0)
         return rc;
     if (e.kind == PBR_REUSE_DIR_END)
-        leave_dir(ref);
+        pbr_reference_levels_leave(&ref->levels);
     *ret = (struct pbr_create_plan){ .how = wait ? PBR_CREATE_DEFER : PBR_CREATE_ENCODE, .rel = token };
     return PBR_OK;
 }
@@ -180,6 +145,11 @@ struct pbr_appendix_counts pbr_catalog_reference_counts(const struct pbr_catalog
 
 /* ---- life ---- */
 
+static void free_dir(void *dir)
+{
+    pbr_pcat_dir_free(dir);
+}
+
 /* The archive's directory in the catalog, and where its appendix starts [APX-081, APX-125]. */
 static int open_root(struct pbr_catalog_reference *ref, const char *target, uint64_t *ret_start, struct pbr_diag *diag)
 {
@@ -193,7 +163,7 @@ static int open_root(struct pbr_catalog_reference *ref, const char *target, uint
     if (rc < 0)
         return rc;
     *ret_start = entry.type == PBR_PCAT_ARCHIVE ? entry.pos : 0;
-    return push_level(ref, dir, diag);
+    return pbr_reference_levels_enter(&ref->levels, dir, diag);
 }
 
 int pbr_catalog_reference_new(const struct pbr_env *env, const struct pbr_source *catalog, const char *target,
@@ -208,6 +178,7 @@ int pbr_catalog_reference_new(const struct pbr_env *env, const struct pbr_source
     if (!ref)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for the previous catalog");
     ref->env = env;
+    pbr_reference_levels_init(&ref->levels, env, free_dir);
     int rc = pbr_pcat_open(env, catalog, &ref->cat, diag);
     if (rc == PBR_OK)
         rc = open_root(ref, target, &detect.previous_start, diag);
@@ -225,9 +196,7 @@ void pbr_catalog_reference_free(struct pbr_catalog_reference *ref)
 {
     if (!ref)
         return;
-    while (ref->depth > 0)
-        leave_dir(ref);
-    pbr_free(ref->env, ref->levels);
+    pbr_reference_levels_release(&ref->levels);
     pbr_appendix_free(ref->detect);
     pbr_pcat_free(ref->cat);
     pbr_free(ref->env, ref);

@@ -3,11 +3,9 @@
 #include "client/reference.h"
 
 #include "archive/access.h"
-#include "base/limits.h"
 #include "client/human.h"
+#include "client/reference_int.h"
 #include "format/quote.h"
-
-enum { FIRST_LEVELS = 32 };
 
 #define UNREADABLE "cannot read the previous metadata archive" /* [CDM-032] */
 
@@ -16,11 +14,10 @@ struct pbr_reference {
     struct pbr_access *access;
     struct pbr_reuse *reuse;
     struct pbr_chunk_stream *payload;
-    struct pbr_create *cr;         /* of the hook under way */
-    struct pbr_span name;          /* of the entry under way */
-    struct pbr_access_dir **levels; /* previous directories from the root on; NULL: there is none of that path */
-    size_t depth, cap;
-    struct pbr_access_entry *found; /* what lookup lent */
+    struct pbr_create *cr; /* of the hook under way */
+    struct pbr_span name;  /* of the entry under way */
+    struct pbr_reference_levels levels; /* of struct pbr_access_dir */
+    struct pbr_access_entry *found;     /* what lookup lent */
 };
 
 /* ---- previous entries ---- */
@@ -29,7 +26,7 @@ struct pbr_reference {
 static int find(struct pbr_reference *ref, struct pbr_span name, struct pbr_access_entry **ret, struct pbr_diag *diag)
 {
     struct pbr_diag why = { 0 };
-    struct pbr_access_dir *dir = ref->depth > 0 ? ref->levels[ref->depth - 1] : NULL;
+    struct pbr_access_dir *dir = pbr_reference_levels_get(&ref->levels);
     *ret = NULL;
     if (!dir)
         return PBR_OK;
@@ -53,22 +50,6 @@ static int lookup(void *ctx, const struct pbr_pxar_entry **ret, struct pbr_diag 
     return rc;
 }
 
-static int push_level(struct pbr_reference *ref, struct pbr_access_dir *dir, struct pbr_diag *diag)
-{
-    if (ref->depth == ref->cap) {
-        const size_t cap = ref->cap ? ref->cap * 2 : FIRST_LEVELS;
-        struct pbr_access_dir **more = pbr_realloc(ref->env, ref->levels, cap * sizeof(struct pbr_access_dir *));
-        if (!more) {
-            pbr_access_dir_free(dir);
-            return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a directory of the previous archive");
-        }
-        ref->levels = more;
-        ref->cap = cap;
-    }
-    ref->levels[ref->depth++] = dir;
-    return PBR_OK;
-}
-
 /* The same name below the previous directory, if it is a directory there too [CDM-041]. */
 static int enter_dir(struct pbr_reference *ref, struct pbr_span name, struct pbr_diag *diag)
 {
@@ -81,19 +62,12 @@ static int enter_dir(struct pbr_reference *ref, struct pbr_span name, struct pbr
             pbr_diag_context(diag, UNREADABLE);
     }
     pbr_access_entry_free(entry);
-    return rc < 0 ? rc : push_level(ref, dir, diag);
-}
-
-static void leave_dir(struct pbr_reference *ref)
-{
-    if (ref->depth > 0)
-        pbr_access_dir_free(ref->levels[--ref->depth]);
+    return rc < 0 ? rc : pbr_reference_levels_enter(&ref->levels, dir, diag);
 }
 
 static int open_root(struct pbr_reference *ref, struct pbr_diag *diag)
 {
     struct pbr_diag why = { 0 };
-    char line[PBR_DIAG_TEXT_MAX + 64];
     struct pbr_access_entry *root = NULL;
     struct pbr_access_dir *dir = NULL;
     int rc = pbr_access_root(ref->access, &root, &why);
@@ -102,11 +76,9 @@ static int open_root(struct pbr_reference *ref, struct pbr_diag *diag)
     pbr_access_entry_free(root);
     if (rc == PBR_E_NOMEM)
         return pbr_fail_at(diag, rc, NULL, "no memory for the previous root directory");
-    if (rc < 0) { /* [CDM-032] */
-        pbr_diag_format(&why, line, sizeof(line));
-        pbr_log(ref->env, PBR_LOG_WARN, "cannot open the previous root directory, all files are encoded: %s", line);
-    }
-    return push_level(ref, dir, diag);
+    if (rc < 0) /* [CDM-032] */
+        pbr_log_failure(ref->env, PBR_LOG_WARN, &why, "cannot open the previous root directory, all files are encoded");
+    return pbr_reference_levels_enter(&ref->levels, dir, diag);
 }
 
 /* ---- what detect wants done ---- */
@@ -144,21 +116,12 @@ static void disordered(void *ctx, uint64_t off, uint64_t last)
 
 /* ---- hooks ---- */
 
-static enum pbr_reuse_kind kind_of(const struct pbr_create_entry *entry)
-{
-    if (entry->event == PBR_CREATE_EV_DIR_END)
-        return PBR_REUSE_DIR_END;
-    if (entry->event == PBR_CREATE_EV_DIR)
-        return PBR_REUSE_DIR;
-    return entry->meta && (entry->meta->mode & PBR_MODE_TYPE) == PBR_MODE_REG ? PBR_REUSE_FILE : PBR_REUSE_OTHER;
-}
-
 int pbr_reference_decide(struct pbr_reference *ref, struct pbr_create *cr, const struct pbr_create_entry *entry,
                          struct pbr_create_plan *ret, struct pbr_diag *diag)
 {
     bool wait;
     uint64_t rel;
-    const struct pbr_reuse_entry e = { .kind = kind_of(entry),
+    const struct pbr_reuse_entry e = { .kind = pbr_reference_kind(entry),
                                        .meta = entry->meta,
                                        .size = entry->size,
                                        .dev = entry->dev,
@@ -172,7 +135,7 @@ int pbr_reference_decide(struct pbr_reference *ref, struct pbr_create *cr, const
     if (rc < 0)
         return rc;
     if (e.kind == PBR_REUSE_DIR_END)
-        leave_dir(ref);
+        pbr_reference_levels_leave(&ref->levels);
     *ret = (struct pbr_create_plan){ .how = wait ? PBR_CREATE_DEFER : PBR_CREATE_ENCODE, .rel = rel };
     return PBR_OK;
 }
@@ -218,6 +181,11 @@ void pbr_reference_log_summary(const struct pbr_reference *ref)
 
 /* ---- life ---- */
 
+static void free_dir(void *dir)
+{
+    pbr_access_dir_free(dir);
+}
+
 int pbr_reference_new(const struct pbr_env *env, const struct pbr_source *archive, const struct pbr_index *payload,
                       uint64_t cache_max, struct pbr_reference **ret, struct pbr_diag *diag)
 {
@@ -228,6 +196,7 @@ int pbr_reference_new(const struct pbr_env *env, const struct pbr_source *archiv
     if (!ref)
         return pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for the previous archive");
     ref->env = env;
+    pbr_reference_levels_init(&ref->levels, env, free_dir);
     int rc = pbr_reuse_new(env, payload, cache_max, &ops, &ref->reuse, diag);
     if (rc == PBR_OK) {
         rc = pbr_access_open(env, archive, NULL, &ref->access, diag);
@@ -249,9 +218,7 @@ void pbr_reference_free(struct pbr_reference *ref)
     if (!ref)
         return;
     pbr_access_entry_free(ref->found);
-    while (ref->depth > 0)
-        leave_dir(ref);
-    pbr_free(ref->env, ref->levels);
+    pbr_reference_levels_release(&ref->levels);
     pbr_access_free(ref->access);
     pbr_reuse_free(ref->reuse);
     pbr_free(ref->env, ref);

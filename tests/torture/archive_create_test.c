@@ -2,21 +2,10 @@
 /* covers: CRT-170 */
 /* Creation under faults: the n-th allocation, or the n-th write to an output, fails. Each time the right code comes back
  * and nothing leaks; the sources are as before. */
-#include <dirent.h>
 #include <sys/xattr.h>
 
 #include "archive_tree.h"
-
-static unsigned open_fds(void)
-{
-    unsigned n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    check(dir != NULL);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
+#include "descriptors.h"
 
 static void make_all_kinds(struct tree *t)
 {
@@ -71,14 +60,14 @@ static void test_every_failing_allocation_is_reported_and_leaks_nothing(void **s
         for (long nth = 0;; nth++) {
             check_int(tree_create(&t, &opts, way > 0), PBR_OK); /* outputs have their memory from here on */
             const long live = t.w.live_allocs;
-            const unsigned fds = open_fds();
+            const int fds = open_descriptors();
             t.w.alloc_fault = (struct pbr_fault){ .nth = nth };
             const int rc = tree_create(&t, &opts, way > 0);
             const bool hit = t.w.alloc_fault.hit;
             t.w.alloc_fault = (struct pbr_fault){ .nth = -1 };
             check_int(rc, hit ? PBR_E_NOMEM : PBR_OK);
             check_int(t.w.live_allocs, live);
-            check_int(open_fds(), fds);
+            check_int(open_descriptors(), fds);
             if (!hit) {
                 check(nth > 20);
                 break;
@@ -114,11 +103,11 @@ static void test_every_failing_write_is_reported_and_leaks_nothing(void **state)
     for (int in_payload = 0; in_payload < 2; in_payload++) {
         for (long nth = 0;; nth++) {
             struct pbr_fault fault = { .nth = nth };
-            const unsigned fds = open_fds();
+            const int fds = open_descriptors();
             const int rc = faulty_create(&t, &opts, &fault, in_payload);
             check(fault.hit ? rc < 0 : rc == PBR_OK);
             check_int(t.w.live_allocs, live);
-            check_int(open_fds(), fds);
+            check_int(open_descriptors(), fds);
             if (!fault.hit) {
                 check(nth > 4);
                 break;

@@ -1,21 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: CDM-124 PXAR-134 */
 /* The check of files while memory runs out, at every place in turn: NOMEM comes back, nothing leaks, nothing stays open. */
-#include <dirent.h>
-
-#include "../unit/pxar_data.h"
+#include "descriptors.h"
+#include "pxar_data.h"
 
 #include "client/check.h"
-
-static int open_descriptors(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int n = 0;
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
 
 static void check_torture(const char *const *paths, size_t path_nr, bool has_errors)
 {

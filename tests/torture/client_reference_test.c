@@ -2,263 +2,67 @@
 /* covers: CDM-032 CDM-103 */
 /* A creation on a previous archive while memory runs out, the previous archive cannot be read or a chunk is refused, at every
  * place in turn: the right code comes back, nothing leaks, no descriptor stays open. */
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "chunk/seal.h"
 #include "client/reference.h"
-#include "test.h"
+#include "reference_faults.h"
 
-enum {
-    FILES = 14,
-    WAITING = 11, /* so that the cache is full once, and the last chunk held back is less than a tenth */
-    CHUNKS = 64,
-    ARCHIVE_MAX = 1 << 20,
-};
-
-/* What a run leaves behind, and the next one refers to. */
-struct made {
-    struct pbr_buf archive;
-    uint8_t index_file[PBR_INDEX_HDR + CHUNKS * PBR_DIDX_REC];
-    size_t chunk_nr;
-    uint64_t end;
-    struct pbr_index index;
-};
-
-struct run {
-    struct test_world world;
-    struct pbr_env env;
-    struct made out;
-    struct pbr_chunk_stream *chunks;
-    struct pbr_reference *ref;
-    struct pbr_fault chunk_fault;
-    uint64_t reused; /* files */
-};
-
-static void add_entry(struct made *m, uint64_t size, const uint8_t digest[PBR_DIGEST_LEN])
-{
-    check(m->chunk_nr < CHUNKS);
-    m->end += size;
-    pbr_didx_rec_emit(m->end, digest, m->index_file + PBR_INDEX_HDR + m->chunk_nr++ * PBR_DIDX_REC);
-}
-
-static int acquire(void *ctx, size_t cap, uint8_t **ret, struct pbr_diag *diag)
-{
-    struct run *r = ctx;
-    *ret = pbr_realloc(&r->env, NULL, cap);
-    return *ret ? PBR_OK : pbr_fail_at(diag, PBR_E_NOMEM, NULL, "no memory for a chunk");
-}
-
-static void release(void *ctx, uint8_t *buf)
-{
-    struct run *r = ctx;
-    pbr_free(&r->env, buf);
-}
-
-static int take_raw(void *ctx, uint8_t *buf, size_t len, uint64_t start, struct pbr_diag *diag)
-{
-    struct run *r = ctx;
-    uint8_t digest[PBR_DIGEST_LEN];
-    (void)start;
-    check_int(pbr_chunk_digest(NULL, pbr_span(buf, len), digest), PBR_OK);
-    release(ctx, buf);
-    if (pbr_fault_step(&r->chunk_fault))
-        return pbr_fail_at(diag, PBR_E_REMOTE, NULL, "refused");
-    add_entry(&r->out, len, digest);
-    return PBR_OK;
-}
-
-static int take_injected(void *ctx, uint64_t boundary, const struct pbr_inject *inj, struct pbr_diag *diag)
-{
-    struct run *r = ctx;
-    (void)boundary;
-    if (pbr_fault_step(&r->chunk_fault))
-        return pbr_fail_at(diag, PBR_E_REMOTE, NULL, "refused");
-    for (size_t i = 0; i < inj->chunk_nr; i++)
-        add_entry(&r->out, inj->chunks[i].size, inj->chunks[i].digest);
-    return PBR_OK;
-}
+enum { WAITING = 11 }; /* so that the cache is full once, and the last chunk held back is less than a tenth */
 
 static int on_decide(void *ctx, struct pbr_create *cr, const struct pbr_create_entry *entry,
                      struct pbr_create_plan *ret, struct pbr_diag *diag)
 {
-    struct run *r = ctx;
-    return pbr_reference_decide(r->ref, cr, entry, ret, diag);
+    return pbr_reference_decide(ctx, cr, entry, ret, diag);
 }
 
 static int on_flush(void *ctx, struct pbr_create *cr, struct pbr_diag *diag)
 {
-    struct run *r = ctx;
-    return pbr_reference_flush(r->ref, cr, diag);
+    return pbr_reference_flush(ctx, cr, diag);
 }
 
 static int create(struct run *r, int root, const struct pbr_source *previous, const struct pbr_index *index)
 {
     struct pbr_diag diag = { 0 };
-    const struct pbr_chunk_out out = {
-        .ctx = r, .acquire = acquire, .release = release, .raw = take_raw, .inject = take_injected
-    };
-    const struct pbr_chunk_stream_opts stream = { .avg = 65536, .payload = true };
-    struct pbr_sink archive = pbr_sink_buf(&r->out.archive);
-    struct pbr_create_opts opts = { .hooks = { .ctx = r } };
-    int rc = pbr_chunk_stream_new(&r->env, &stream, &out, &r->chunks, &diag);
+    struct pbr_reference *ref = NULL;
+    struct pbr_sink archive = pbr_sink_buf(&r->out.reference);
+    struct pbr_create_opts opts = { 0 };
+    int rc = open_chunks(r, &diag);
     if (rc == PBR_OK && previous) {
-        rc = pbr_reference_new(&r->env, previous, index, WAITING, &r->ref, &diag);
+        rc = pbr_reference_new(&r->env, previous, index, WAITING, &ref, &diag);
         if (rc == PBR_OK)
-            pbr_reference_set_payload(r->ref, r->chunks);
-        opts.hooks.decide = on_decide;
-        opts.hooks.flush = on_flush;
+            pbr_reference_set_payload(ref, r->chunks);
+        opts.hooks = (struct pbr_create_hooks){ .ctx = ref, .decide = on_decide, .flush = on_flush };
     }
     if (rc == PBR_OK) {
         struct pbr_sink payload = pbr_chunk_stream_sink(r->chunks);
-        rc = pbr_create(&r->env, root, "tree", &(const struct pbr_create_outputs){ &archive, &payload }, &opts, NULL, &diag);
+        rc = pbr_create(&r->env, root, "tree", &(const struct pbr_create_outputs){ &archive, &payload }, &opts, &r->stats, &diag);
     }
     if (rc == PBR_OK)
         rc = pbr_chunk_stream_finish(r->chunks, &diag);
     check_int(diag.code, rc);
-    if (rc == PBR_OK && r->ref) {
-        r->reused = pbr_reference_counts(r->ref).reused_files;
-        check_u64(r->out.end, 32 + pbr_reference_counts(r->ref).injected_size + pbr_reference_counts(r->ref).reencoded_size);
+    if (rc == PBR_OK && ref) {
+        const struct pbr_reuse_counts counts = pbr_reference_counts(ref);
+        check_u64(r->stats.reused_files, counts.reused_files);
+        check_u64(r->out.end, 32 + counts.injected_size + counts.reencoded_size);
     }
-    pbr_reference_free(r->ref);
+    pbr_reference_free(ref);
     pbr_chunk_stream_free(r->chunks);
     return rc;
 }
 
-static struct run *run_new(void)
+static void check_reused(const struct run *r)
 {
-    struct run *r = calloc(1, sizeof(*r));
-    assert_non_null(r);
-    r->env = test_env(&r->world);
-    r->chunk_fault.nth = -1;
-    pbr_buf_init(&r->out.archive, &r->env, ARCHIVE_MAX);
-    return r;
+    check_u64(r->stats.reused_files, FILES);
 }
 
-static void run_free(struct run *r)
+/* The root directory's table: nothing is found then [CDM-032]. */
+static void check_damaged(const struct run *r)
 {
-    pbr_buf_release(&r->out.archive);
-    check_int(r->world.live_allocs, 0);
-    free(r);
-}
-
-static int open_descriptors(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    int n = 0;
-    assert_non_null(d);
-    while (readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
-/* ---- the tree and its first archive ---- */
-
-struct fixture {
-    char path[64];
-    int root;
-    struct run *first;
-    struct pbr_span archive;
-};
-
-static void write_file(int dir, const char *name, unsigned seed)
-{
-    uint8_t bytes[20000];
-    uint64_t rng = seed;
-    const int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (uint8_t)test_next_random(&rng);
-    check(fd >= 0 && write(fd, bytes, sizeof(bytes)) == (ssize_t)sizeof(bytes));
-    close(fd);
-}
-
-static void name_of(int i, char out[32])
-{
-    (void)snprintf(out, 32, "%s/f%02d", i < FILES / 2 ? "a" : "b", i);
+    check_u64(r->stats.reused_files, 0);
 }
 
 static int set_up(void **state)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
-    assert_non_null(f);
-    (void)snprintf(f->path, sizeof(f->path), "/tmp/pbr-reference-XXXXXX");
-    assert_non_null(mkdtemp(f->path));
-    f->root = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    check(f->root >= 0 && mkdirat(f->root, "a", 0755) == 0 && mkdirat(f->root, "b", 0755) == 0);
-    for (int i = 0; i < FILES; i++) {
-        char name[32];
-        name_of(i, name);
-        write_file(f->root, name, (unsigned)i);
-    }
-    check(linkat(f->root, "a/f00", f->root, "b/z-link", 0) == 0 && symlinkat("x", f->root, "b/sym") == 0);
-    f->first = run_new();
-    check_int(create(f->first, f->root, NULL, NULL), PBR_OK);
-    struct made *m = &f->first->out;
-    const struct pbr_index head = { .kind = PBR_INDEX_DYNAMIC };
-    pbr_index_hdr_emit(&head, m->index_file);
-    const struct pbr_span file = pbr_span(m->index_file, PBR_INDEX_HDR + m->chunk_nr * PBR_DIDX_REC);
-    check_int(pbr_index_parse(file, false, &m->index, NULL), PBR_OK);
-    f->archive = pbr_buf_span(&m->archive);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    for (int i = 0; i < FILES; i++) {
-        char name[32];
-        name_of(i, name);
-        check_int(unlinkat(f->root, name, 0), 0);
-    }
-    check(unlinkat(f->root, "b/z-link", 0) == 0 && unlinkat(f->root, "b/sym", 0) == 0);
-    check(unlinkat(f->root, "a", AT_REMOVEDIR) == 0 && unlinkat(f->root, "b", AT_REMOVEDIR) == 0);
-    close(f->root);
-    check_int(rmdir(f->path), 0);
-    run_free(f->first);
-    free(f);
-    return 0;
-}
-
-enum site { ALLOC, READ, CHUNK };
-
-/* True if the n-th call of the site was reached. */
-static bool fail_at(struct fixture *f, enum site site, long nth)
-{
-    const int descriptors = open_descriptors();
-    struct run *r = run_new();
-    struct pbr_fault read_fault = { .nth = site == READ ? nth : -1, .sticky = true };
-    struct pbr_source_fault faulty = { .inner = pbr_source_mem(&f->archive), .fault = &read_fault };
-    const struct pbr_source previous = pbr_source_faulty(&faulty);
-    if (site == ALLOC)
-        r->world.alloc_fault.nth = nth;
-    if (site == CHUNK)
-        r->chunk_fault.nth = nth;
-    const int rc = create(r, f->root, &previous, &f->first->out.index);
-    const bool hit = site == ALLOC ? r->world.alloc_fault.hit : site == READ ? read_fault.hit : r->chunk_fault.hit;
-    if (!hit) {
-        check_int(rc, PBR_OK);
-        check_u64(r->reused, FILES);
-    } else if (site == READ && rc == PBR_OK) { /* the root directory's table: nothing is found then [CDM-032] */
-        check_u64(r->reused, 0);
-        check_int(r->world.warnings, 1);
-    } else {
-        check_int(rc, site == ALLOC ? PBR_E_NOMEM : site == READ ? PBR_E_IO : PBR_E_REMOTE);
-    }
-    run_free(r);
-    check_int(open_descriptors(), descriptors);
-    return hit;
-}
-
-static void check_faults(struct fixture *f, enum site site, long least)
-{
-    long nth = 0;
-    while (fail_at(f, site, nth))
-        nth++;
-    check(nth >= least);
+    static const struct design design = { create, check_reused, check_damaged };
+    return set_up_design(&design, state);
 }
 
 static void test_every_allocation_may_fail(void **state)

@@ -2,9 +2,9 @@
 /* covers: CRT-002 CRT-143 CRT-150 CHK-065 CHK-066 CHK-068 CHK-069 CDM-007 CDM-083 CDM-084 CDM-130 PXAR-131 PXAR-157 PXAR-158
  * PXAR-205 */
 /* Split archives: suggested boundaries, and entries that are deferred and replayed with or without a reference. */
-#include <dirent.h>
 
 #include "archive_tree.h"
+#include "descriptors.h"
 #include "format/pxar_dec.h"
 
 static void make_files(struct tree *t)
@@ -19,17 +19,6 @@ static void make_files(struct tree *t)
     put_big(t, "e", 30);
     tree_set_time(t->fd, "d");
     tree_set_time(t->fd, ".");
-}
-
-static unsigned open_fds(void)
-{
-    unsigned n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    check(dir != NULL);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
 }
 
 /* ---- suggested boundaries ---- */
@@ -128,7 +117,7 @@ static void test_deferring_without_reference_changes_nothing(void **state)
     for (enum when when = AT_END; when <= AT_D; when++) {
         struct tree t;
         struct planner p = { .when = when };
-        const unsigned fds = open_fds();
+        const int fds = open_descriptors();
         make_files(&t);
         check_int(tree_create(&t, NULL, true), PBR_OK);
         struct pbr_buf archive = t.archive, payload = t.payload;
@@ -143,7 +132,7 @@ static void test_deferring_without_reference_changes_nothing(void **state)
         pbr_buf_release(&archive);
         pbr_buf_release(&payload);
         tree_release(&t);
-        check_int(open_fds(), fds);
+        check_int(open_descriptors(), fds);
     }
 }
 
@@ -217,14 +206,14 @@ static void test_forgotten_or_overtaken_entries_are_an_error_and_leak_nothing(vo
     for (enum when when = NEVER; when <= FIRST_ONLY; when++) {
         struct tree t;
         struct planner p = { .when = when };
-        const unsigned fds = open_fds();
+        const int fds = open_descriptors();
         make_files(&t);
         const struct pbr_create_opts opts = plan_opts(&p);
         check_int(tree_create(&t, &opts, true), PBR_E_STATE);
         check(strstr(t.diag.text, when == NEVER ? "deferred entries were never written"
                                                 : "cannot be written before the deferred ones") != NULL);
         tree_release(&t);
-        check_int(open_fds(), fds);
+        check_int(open_descriptors(), fds);
     }
 }
 

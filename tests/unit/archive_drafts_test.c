@@ -12,22 +12,7 @@
 #include "archive/verify.h"
 #include "extract_util.h"
 
-static struct test_world world;
-static struct pbr_env env;
-
-static int set_up(void **state)
-{
-    (void)state;
-    env = test_env(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    check_int(world.live_allocs, 0);
-    return 0;
-}
+#include "file_env.h"
 
 /* What a reader finds: "path=contents;" in its order, contents shortened; references that are wanted come at the end. */
 static int read_all(const struct pxar_pair *p, size_t step, bool want, const struct pbr_reader_opts *opts, char *out, size_t cap,

@@ -101,6 +101,23 @@ static void test_first_failure_is_kept_and_context_is_put_before_it(void **state
     check_int(d.code, PBR_E_FORMAT);
 }
 
+static void keep_line(void *ctx, enum pbr_log_level level, const char *line)
+{
+    (void)snprintf(ctx, 256, "%d %s", level, line);
+}
+
+static void test_logged_failure_has_its_cause_behind_it(void **state)
+{
+    (void)state;
+    char line[256] = "";
+    const struct pbr_env env = { .ctx = line, .log = keep_line };
+    struct pbr_diag d = { 0 };
+
+    check_int(pbr_fail(&d, PBR_E_FORMAT, "PXAR-004", 7, "size 100%%"), PBR_E_FORMAT);
+    pbr_log_failure(&env, PBR_LOG_WARN, &d, "no %s", "reference");
+    check_str(line, "1 no reference: size 100% (offset 7, rule PXAR-004)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +127,7 @@ int main(void)
         cmocka_unit_test(test_numbers_are_parsed_only_when_whole_and_in_range),
         cmocka_unit_test(test_names_are_ordered_bytewise_with_the_shorter_prefix_first),
         cmocka_unit_test(test_first_failure_is_kept_and_context_is_put_before_it),
+        cmocka_unit_test(test_logged_failure_has_its_cause_behind_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

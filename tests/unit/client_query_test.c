@@ -1,25 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: API-005 */
-#include "test.h"
-
 #include "client/api.h"
 
-static struct test_world world;
-static struct pbr_env env;
-
-static int set_up(void **state)
-{
-    (void)state;
-    env = test_env(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    check_int(world.live_allocs, 0);
-    return 0;
-}
+#include "file_env.h"
 
 /* The query of a JSON text, behind "x?"; the result of the call. */
 static int emit(const char *json, char out[512], size_t max)

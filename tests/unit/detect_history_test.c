@@ -15,7 +15,7 @@ static void test_CDM_140_a_file_of_another_size_is_not_reused(void **state)
     const uint64_t ends[] = { 200064 };
     const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 100000 },
                                               { .name = "b", .off = 100032, .size = 100000 } };
-    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
+    const struct scene scene = SCENE(ends, previous);
     const uint64_t sizes[] = { 100001, 99999, 0 };
     (void)state;
     for (size_t i = 0; i < NR(sizes); i++) {
@@ -68,12 +68,10 @@ static void test_CDM_143_old_references_out_of_order_end_no_backup(void **state)
                                               { .name = "f", .off = 801176, .size = 399048 } };
     const struct item items[] = { FILE_("a", 400048), FILE_("b", 400048), FILE_("c", 400064), TOUCHED("d", 1000),
                                   FILE_("e", 400064), FILE_("f", 399048) };
-    struct world *w = world_new();
+    const struct scene scene = SCENE(ends, previous);
+    struct world *w = world_of(&scene);
     uint64_t last = 0;
     (void)state;
-    world_index(w, ends, NULL, NR(ends));
-    w->previous = previous;
-    w->previous_nr = NR(previous);
     check_int(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
     check_u64(w->disordered, 2);
     check_u64(w->counts.reused_files, 1); /* f; a and c share too little of what CDM-058 takes */
@@ -88,69 +86,27 @@ static void test_CDM_143_old_references_out_of_order_end_no_backup(void **state)
 
 /* ---- the held chunk ---- */
 
-static const uint64_t D_ENDS[] = { 200032, 218080, 418096, 436144, 489094, 522049, 636176 };
-static const uint8_t D_DIGESTS[NR(D_ENDS)][PBR_DIGEST_LEN] = { { 0 }, { 7 }, { 2 }, { 7 }, { 4 }, { 5 }, { 6 } };
-static const struct previous_item D_PREVIOUS[] = {
-    { .name = "a", .off = 16, .size = 200000 },     { .name = "b0", .off = 200032, .size = 6000 },
-    { .name = "b1", .off = 206048, .size = 6000 },  { .name = "b2", .off = 212064, .size = 6000 },
-    { .name = "c", .off = 218080, .size = 200000 }, { .name = "d0", .off = 418096, .size = 6000 },
-    { .name = "d1", .off = 424112, .size = 6000 },  { .name = "d2", .off = 430128, .size = 6000 },
-    { .name = "e", .off = 436144, .size = 200000 },
-};
-
-static void check_play_D(const struct item *items, size_t nr, const struct want *want)
-{
-    struct world *w = world_new();
-    world_index(w, D_ENDS, D_DIGESTS, NR(D_ENDS));
-    w->previous = D_PREVIOUS;
-    w->previous_nr = NR(D_PREVIOUS);
-    check_int(world_run(w, items, nr, ALL_WAIT), PBR_OK);
-    verify_case(w, want);
-    world_free_all(w);
-}
-
 /* Entries 1 and 3 have the same digest. The one held is not the one that the next range needs: d0 would refer to b0's copy,
  * behind b1 [scenario D3]. */
 static void test_CDM_144_equal_content_elsewhere_is_another_chunk(void **state)
 {
-    const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
-                                  FILE_("d2", 6000), FILE_("e", 200000) };
     (void)state;
-    check_play_D(items, NR(items),
-           &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d2@236144 e@242160",
-                           .injections = "16:200032:1 200048:18048:1 224112:218080:4", .reused_files = 5,
-                           .reused_size = 418080, .reencoded_files = 1, .reencoded_size = 6016, .padding = 18080,
-                           .partial = 4 });
+    check_scenario_D3();
 }
 
 /* The first repair put the held chunk into the stream at every hole: the same chunk twice where a range goes on in it
  * [scenario U2]. */
 static void test_CDM_144_a_continued_chunk_is_not_repeated(void **state)
 {
-    const uint64_t ends[] = { 200032, 218080, 257059, 313095, 418112 };
-    const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 200000 },
-                                              { .name = "p0", .off = 200032, .size = 6000 },
-                                              { .name = "p1", .off = 206048, .size = 6000 },
-                                              { .name = "p2", .off = 212064, .size = 6000 },
-                                              { .name = "z", .off = 218080, .size = 200000 } };
-    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
-    const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p2", 6000), FILE_("z", 200000) };
     (void)state;
-    check_play(&scene, items, NR(items), ALL_WAIT,
-         &(struct want){ .refs = "a@32 p0@200048 p2@212080 z@218096", .injections = "16:200032:1 200048:218080:4",
-                         .reused_files = 4, .reused_size = 412064, .padding = 6048, .partial = 3 });
+    check_scenario_U2();
 }
 
 /* What an unrelated chunk's range used is nothing to subtract: the padding would go below zero and wrap [scenario D2]. */
 static void test_CDM_145_padding_never_goes_below_zero(void **state)
 {
-    const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
-                                  FILE_("d1", 6000), FILE_("d2", 6000), FILE_("e", 200000) };
     (void)state;
-    check_play_D(items, NR(items),
-           &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d1@224112 d2@230128 e@236144",
-                           .injections = "16:200032:1 200048:18048:1 218096:218080:4", .reused_files = 7,
-                           .reused_size = 430112, .padding = 6048, .partial = 3 });
+    check_scenario_D2();
 }
 
 /* One chunk holds the whole first range; what lies before it there is padding for the second range as well: 16 + 16 + 175
@@ -161,7 +117,7 @@ static void test_padding_before_a_range_of_one_held_chunk_counts(void **state)
     const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 918 },
                                               { .name = "gone", .off = 950, .size = 0 },
                                               { .name = "c", .off = 966, .size = 843 } };
-    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { FILE_("a", 918), FILE_("c", 843) };
     (void)state;
     check_play(&scene, items, NR(items), ALL_WAIT,
@@ -177,7 +133,7 @@ static void test_CDM_059_nothing_refers_behind_the_previous_index(void **state)
     const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 150000 },
                                               { .name = "b", .off = 150032, .size = 49985 },
                                               { .name = "c", .off = 200032, .size = 1000 } };
-    const struct scene scene = { ends, 1, previous, NR(previous) };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { FILE_("a", 150000), FILE_("b", 49985), FILE_("c", 1000) };
     (void)state;
     check_play(&scene, items, NR(items), ALL_WAIT,

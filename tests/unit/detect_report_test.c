@@ -139,27 +139,25 @@ static void test_a_layout_grows_and_keeps_everything(void **state)
     check_int(f.world.live_allocs, 0);
 }
 
-/* Kinds of all chunks as letters: n w p k m; with ',' where a piece begins. */
-static const char *chunk_letters(const struct pbr_report *r, char out[64])
+/* Kinds of all chunks as letters, n w p k m, with ',' where a piece begins; and of all files, r e n k l. NULL: not asked. */
+static void check_kinds(const struct pbr_report *r, const char *chunks, const char *files)
 {
+    char text[64];
     size_t n = 0;
     for (size_t i = 0; i < pbr_report_chunk_count(r); i++) {
         const struct pbr_report_chunk *c = pbr_report_chunk(r, i);
         if (i > 0 && !c->joined)
-            out[n++] = ',';
-        out[n++] = "nwpkm"[c->kind];
+            text[n++] = ',';
+        text[n++] = "nwpkm"[c->kind];
     }
-    out[n] = 0;
-    return out;
-}
-
-static const char *file_letters(const struct pbr_report *r, char out[64])
-{
-    size_t n = 0;
-    for (; n < pbr_report_file_count(r); n++)
-        out[n] = "renkl"[pbr_report_file(r, n)->kind];
-    out[n] = 0;
-    return out;
+    text[n] = 0;
+    if (chunks)
+        check_str(text, chunks);
+    for (n = 0; n < pbr_report_file_count(r); n++)
+        text[n] = "renkl"[pbr_report_file(r, n)->kind];
+    text[n] = 0;
+    if (files)
+        check_str(text, files);
 }
 
 #define R PBR_LAYOUT_READ
@@ -174,10 +172,8 @@ static void test_without_an_earlier_snapshot_all_is_new(void **state)
 {
     (void)state;
     struct fixture f;
-    char text[64];
     compare(&f, u1_chunks, u1_rows, NULL, NULL);
-    check_str(chunk_letters(f.report, text), "nnnnn");
-    check_str(file_letters(f.report, text), "nnnnn");
+    check_kinds(f.report, "nnnnn", "nnnnn");
     const struct pbr_report_totals *t = pbr_report_totals(f.report);
     check_u64(t->sent.nr, 5);
     check_u64(t->sent.bytes, 418112);
@@ -195,10 +191,8 @@ static void test_a_hole_is_padding_of_its_chunk(void **state)
     static const struct row rows[] = { FILE_AT("a", 32, 200000, N), FILE_AT("p0", 200048, 6000, N), FILE_AT("p2", 212080, 6000, N),
                                        FILE_AT("z", 218096, 200000, N), { 0 } };
     struct fixture f;
-    char text[64];
     compare(&f, chunks, rows, u1_chunks, u1_rows);
-    check_str(chunk_letters(f.report, text), "mppwwpm");
-    check_str(file_letters(f.report, text), "rrrr");
+    check_kinds(f.report, "mppwwpm", "rrrr");
     const struct pbr_report_totals *t = pbr_report_totals(f.report);
     check_u64(t->injected.nr, 5);
     check_u64(t->injected.bytes, 418112);
@@ -224,10 +218,8 @@ static void test_a_changed_file_breaks_the_stream_in_pieces(void **state)
 {
     (void)state;
     struct fixture f;
-    char text[64];
     compare(&f, u3_chunks, u3_rows, u1_chunks, u1_rows);
-    check_str(chunk_letters(f.report, text), "mpp,n,pwwpm");
-    check_str(file_letters(f.report, text), "rrerr");
+    check_kinds(f.report, "mpp,n,pwwpm", "rrerr");
     check_int(pbr_report_file(f.report, 2)->why, PBR_WHY_MTIME);
     const struct pbr_report_totals *t = pbr_report_totals(f.report);
     check_u64(t->injected.nr, 6);
@@ -243,10 +235,8 @@ static void test_unchanged_files_are_told_from_changed_ones(void **state)
 {
     (void)state;
     struct fixture f;
-    char text[64];
     compare(&f, u3_chunks, u3_rows, u3_chunks, u3_rows);
-    check_str(chunk_letters(f.report, text), "mpp,k,pwwpm");
-    check_str(file_letters(f.report, text), "rrerr");
+    check_kinds(f.report, "mpp,k,pwwpm", "rrerr");
     check_int(pbr_report_file(f.report, 2)->why, PBR_WHY_PADDING);
     check_int(pbr_report_file(f.report, 2)->waste_permille, 750);
     check_u64(pbr_report_totals(f.report)->sent.nr, 0);
@@ -278,9 +268,8 @@ static void test_where_something_was_reused_the_rest_is_not_explained_away(void 
     static const struct chunk chunks[] = { { 16, 9 }, { 50016, 1 }, { 40016, 4 }, { 70016, 5 }, { 16, 8 }, { 0 } };
     static const struct row now[] = { FILE_AT("x", 16, 50000, N), FILE_AT("m", 50032, 40000, R), FILE_AT("y", 90048, 70000, R), { 0 } };
     struct fixture f;
-    char text[64];
     compare(&f, chunks, now, before_chunks, before);
-    check_str(file_letters(f.report, text), "ree");
+    check_kinds(f.report, NULL, "ree");
     check_int(pbr_report_file(f.report, 1)->why, PBR_WHY_SIZE);
     check_int(pbr_report_file(f.report, 2)->why, PBR_WHY_OTHER);
     tear_down(&f);
@@ -290,10 +279,8 @@ static void test_data_mode_says_that_nothing_was_reused(void **state)
 {
     (void)state;
     struct fixture f;
-    char text[64];
     compare(&f, u1_chunks, u1_rows, u1_chunks, u1_rows);
-    check_str(chunk_letters(f.report, text), "kkkkk");
-    check_str(file_letters(f.report, text), "eeeee");
+    check_kinds(f.report, "kkkkk", "eeeee");
     for (size_t i = 0; i < 5; i++)
         check_int(pbr_report_file(f.report, i)->why, PBR_WHY_NO_REUSE);
     check_u64(pbr_report_totals(f.report)->injected.nr, 0);
@@ -318,9 +305,8 @@ static void test_each_difference_has_its_reason(void **state)
                                            { "size", 540, 4, R, PBR_KIND_FILE, 0, 0 },
                                            { 0 } };
     struct fixture f;
-    char text[64];
     compare(&f, chunks, rows, old_chunks, old_rows);
-    check_str(file_letters(f.report, text), "eeeenel");
+    check_kinds(f.report, NULL, "eeeenel");
     const unsigned want[] = { PBR_WHY_TYPE, PBR_WHY_LINK, PBR_WHY_MODE, PBR_WHY_MTIME, 0, PBR_WHY_SIZE, 0 };
     for (size_t i = 0; i < 7; i++)
         check_int(pbr_report_file(f.report, i)->why, want[i]);
@@ -362,10 +348,8 @@ static void test_reuse_of_a_snapshot_in_between_is_no_reuse_of_this_one(void **s
     static const struct chunk chunks[] = { { 16, 9 }, { 200032, 1 }, { 18048, 6 }, { 16, 8 }, { 0 } };
     static const struct row rows[] = { FILE_AT("a", 32, 200000, N), FILE_AT("p0", 200048, 6000, N), { 0 } };
     struct fixture f;
-    char text[64];
     compare(&f, chunks, rows, u1_chunks, u1_rows);
-    check_str(file_letters(f.report, text), "rk");
-    check_str(chunk_letters(f.report, text), "mp,nm");
+    check_kinds(f.report, "mp,nm", "rk");
     tear_down(&f);
 }
 
@@ -376,10 +360,9 @@ static void test_a_repeated_chunk_is_sent_once(void **state)
     static const struct row rows[] = { FILE_AT("a", 16, 1000 - HDR, R), FILE_AT("b", 1016, 1000 - HDR, R),
                                        FILE_AT("c", 2016, 1000 - HDR, R), FILE_AT("d", 3016, 1000 - HDR, R), { 0 } };
     struct fixture f;
-    char text[64];
     struct pbr_report_sum sent;
     compare(&f, chunks, rows, NULL, NULL);
-    check_str(chunk_letters(f.report, text), "nnkn");
+    check_kinds(f.report, "nnkn", NULL);
     check_u64(pbr_report_totals(f.report)->sent.nr, 3);
     check_u64(pbr_report_totals(f.report)->sent.bytes, 3032);
     check_int(pbr_report_sent(&f.env, &f.now.index, NULL, &sent, NULL), PBR_OK);
@@ -400,9 +383,8 @@ static void test_empty_files_go_by_their_place(void **state)
     static const struct row rows[] = { FILE_AT("a", 32, 384, N), FILE_AT("b", 416, 0, N), FILE_AT("c", 432, 384, R),
                                        FILE_AT("d", 816, 0, R), { 0 } };
     struct fixture f;
-    char text[64];
     compare(&f, chunks, rows, old_chunks, old_rows);
-    check_str(file_letters(f.report, text), "rree");
+    check_kinds(f.report, NULL, "rree");
     tear_down(&f);
 }
 

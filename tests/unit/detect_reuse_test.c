@@ -12,7 +12,7 @@ static const struct previous_item T_PREVIOUS[] = {
     { .name = "dir/d.bin", .off = 150364, .size = 200000 }, { .name = "dir/empty", .off = 350380, .size = 0 },
     { .name = "e.bin", .off = 350396, .size = 400000 },  { .name = "z.bin", .off = 750412, .size = 80000 },
 };
-static const struct scene T = { T_ENDS, NR(T_ENDS), T_PREVIOUS, NR(T_PREVIOUS) };
+static const struct scene T = SCENE(T_ENDS, T_PREVIOUS);
 #define T_DIR(d) DIR_(d), FILE_(d "/c.txt", 300), FILE_(d "/d.bin", 200000), FILE_(d "/empty", 0), END_(d)
 static const struct item T_SAME[] = { FILE_("a.bin", 100000), FILE_("b.bin", 50000), T_DIR("dir"), FILE_("e.bin", 400000),
                                       OTHER("lnk"), FILE_("z.bin", 80000) };
@@ -117,7 +117,7 @@ static void test_T2_repeated_gives_the_same(void **state)
 {
     uint64_t ends[NR(T_ENDS) + 2] = { 16 };
     struct previous_item previous[NR(T_PREVIOUS)];
-    const struct scene again = { ends, NR(ends), previous, NR(previous) };
+    const struct scene again = SCENE(ends, previous);
     (void)state;
     for (size_t i = 0; i < NR(T_ENDS); i++)
         ends[i + 1] = T_ENDS[i] + 16;
@@ -133,21 +133,10 @@ static void test_T2_repeated_gives_the_same(void **state)
 
 /* ---- tree U ---- */
 
-static const uint64_t U_ENDS[] = { 200032, 218080, 257059, 313095, 418112 };
-static const struct previous_item U_PREVIOUS[] = { { .name = "a", .off = 16, .size = 200000 },
-                                                   { .name = "p0", .off = 200032, .size = 6000 },
-                                                   { .name = "p1", .off = 206048, .size = 6000 },
-                                                   { .name = "p2", .off = 212064, .size = 6000 },
-                                                   { .name = "z", .off = 218080, .size = 200000 } };
-static const struct scene U = { U_ENDS, NR(U_ENDS), U_PREVIOUS, NR(U_PREVIOUS) };
-
 static void test_U2_held_chunk_is_continued(void **state)
 {
-    const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p2", 6000), FILE_("z", 200000) };
     (void)state;
-    check_play(&U, items, NR(items), ALL_WAIT,
-         &(struct want){ .refs = "a@32 p0@200048 p2@212080 z@218096", .injections = "16:200032:1 200048:218080:4",
-                         .reused_files = 4, .reused_size = 412064, .padding = 6048, .partial = 3 });
+    check_scenario_U2();
 }
 
 static void test_U3_chunk_is_injected_twice(void **state)
@@ -169,7 +158,7 @@ static void test_U4_written_anew_again(void **state)
                                               { .name = "p1", .off = 218096, .size = 6000 },
                                               { .name = "p2", .off = 236144, .size = 6000 },
                                               { .name = "z", .off = 242160, .size = 200000 } };
-    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p1", 6000), FILE_("p2", 6000),
                                   FILE_("z", 200000) };
     (void)state;
@@ -186,7 +175,7 @@ static void test_full_cache_goes_on_in_the_held_chunk(void **state)
     const struct previous_item previous[] = { { .name = "f0", .off = 16, .size = 99984 },
                                               { .name = "f1", .off = 100016, .size = 99984 },
                                               { .name = "f2", .off = 200016, .size = 69984 } };
-    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { FILE_("f0", 99984), FILE_("f1", 99984), FILE_("f2", 69984) };
     (void)state;
     check_play(&scene, items, NR(items), 2,
@@ -201,7 +190,7 @@ static void test_hole_behind_a_full_cache_repeats_the_held_chunk(void **state)
                                               { .name = "a2", .off = 100032, .size = 99984 },
                                               { .name = "p2", .off = 212064, .size = 6000 },
                                               { .name = "z", .off = 218080, .size = 200000 } };
-    const struct scene scene = { U_ENDS, NR(U_ENDS), previous, NR(previous) };
+    const struct scene scene = SCENE(U_ENDS, previous);
     const struct item items[] = { FILE_("a1", 100000), FILE_("a2", 99984), FILE_("p2", 6000), FILE_("z", 200000) };
     (void)state;
     check_play(&scene, items, NR(items), 2,
@@ -219,7 +208,7 @@ static const struct previous_item H_PREVIOUS[] = {
     { .name = "d/a2", .hardlink = true },          { .name = "d/x", .off = 60048, .size = 30000 },
     { .name = "m", .off = 90064, .size = 100000 }, { .name = "n", .hardlink = true },
 };
-static const struct scene H = { H_ENDS, NR(H_ENDS), H_PREVIOUS, NR(H_PREVIOUS) };
+static const struct scene H = SCENE(H_ENDS, H_PREVIOUS);
 #define H_REST LINKED("c", 30000, 1), DIR_("d"), LINKED("d/a2", 30000, 1), FILE_("d/x", 30000), END_("d"), \
                LINKED("m", 100000, 2), LINKED("n", 100000, 2)
 
@@ -242,49 +231,18 @@ static void test_H3_first_link_removed(void **state)
                          .hardlinks = 2, .padding = 16, .partial = 1 });
 }
 
-/* ---- tree D: entries 1 and 3 have the same digest ---- */
-
-static void check_play_D(const struct item *items, size_t nr, const struct want *want)
-{
-    const uint64_t ends[] = { 200032, 218080, 418096, 436144, 489094, 522049, 636176 };
-    const struct previous_item previous[] = {
-        { .name = "a", .off = 16, .size = 200000 },    { .name = "b0", .off = 200032, .size = 6000 },
-        { .name = "b1", .off = 206048, .size = 6000 }, { .name = "b2", .off = 212064, .size = 6000 },
-        { .name = "c", .off = 218080, .size = 200000 }, { .name = "d0", .off = 418096, .size = 6000 },
-        { .name = "d1", .off = 424112, .size = 6000 }, { .name = "d2", .off = 430128, .size = 6000 },
-        { .name = "e", .off = 436144, .size = 200000 },
-    };
-    const uint8_t digests[NR(ends)][PBR_DIGEST_LEN] = { { 0 }, { 7 }, { 2 }, { 7 }, { 4 }, { 5 }, { 6 } };
-    struct world *w = world_new();
-    world_index(w, ends, digests, NR(ends));
-    w->previous = previous;
-    w->previous_nr = NR(previous);
-    check_int(world_run(w, items, nr, ALL_WAIT), PBR_OK);
-    verify_case(w, want);
-    world_free_all(w);
-}
+/* ---- tree D ---- */
 
 static void test_D2_equal_digests_are_not_the_same_chunk(void **state)
 {
-    const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
-                                  FILE_("d1", 6000), FILE_("d2", 6000), FILE_("e", 200000) };
     (void)state;
-    check_play_D(items, NR(items),
-           &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d1@224112 d2@230128 e@236144",
-                           .injections = "16:200032:1 200048:18048:1 218096:218080:4", .reused_files = 7,
-                           .reused_size = 430112, .padding = 6048, .partial = 3 });
+    check_scenario_D2();
 }
 
 static void test_D3_equal_digests_and_a_rejected_range(void **state)
 {
-    const struct item items[] = { FILE_("a", 200000), FILE_("b0", 6000), FILE_("b1", 6000), FILE_("d0", 6000),
-                                  FILE_("d2", 6000), FILE_("e", 200000) };
     (void)state;
-    check_play_D(items, NR(items),
-           &(struct want){ .refs = "a@32 b0@200048 b1@206064 d0@218096 d2@236144 e@242160",
-                           .injections = "16:200032:1 200048:18048:1 224112:218080:4", .reused_files = 5,
-                           .reused_size = 418080, .reencoded_files = 1, .reencoded_size = 6016, .padding = 18080,
-                           .partial = 4 });
+    check_scenario_D3();
 }
 
 /* ---- small cases of section 13.1 ---- */
@@ -293,7 +251,7 @@ static void check_play_one(uint64_t size, const struct want *want)
 {
     const uint64_t ends[] = { 48 + size };
     const struct previous_item previous[] = { { .name = "f", .off = 16, .size = size } };
-    const struct scene scene = { ends, 1, previous, 1 };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { FILE_("f", size) };
     check_play(&scene, items, 1, ALL_WAIT, want);
 }
@@ -311,7 +269,7 @@ static void test_threshold_is_a_tenth_and_included(void **state)
 static void test_no_regular_file(void **state)
 {
     const uint64_t ends[] = { 32 };
-    const struct scene scene = { ends, 1, NULL, 0 };
+    const struct scene scene = { .ends = ends, .end_nr = 1 };
     const struct item items[] = { DIR_("d"), OTHER("d/l"), END_("d") };
     (void)state;
     check_play(&scene, items, NR(items), ALL_WAIT, &(struct want){ .refs = "", .injections = "" });
@@ -322,7 +280,7 @@ static void test_file_that_was_a_directory(void **state)
 {
     const uint64_t ends[] = { 1048 };
     const struct previous_item previous[] = { { .name = "b", .dir = true }, { .name = "b/x", .off = 16, .size = 1000 } };
-    const struct scene scene = { ends, 1, previous, 2 };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { FILE_("b", 1000) };
     (void)state;
     check_play(&scene, items, 1, ALL_WAIT,
@@ -333,7 +291,7 @@ static void test_three_links_count_one(void **state)
 {
     const uint64_t ends[] = { 1048 };
     const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 1000 } };
-    const struct scene scene = { ends, 1, previous, 1 };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { LINKED("a", 1000, 5), LINKED("b", 1000, 5), LINKED("c", 1000, 5) };
     (void)state;
     check_play(&scene, items, 3, ALL_WAIT,
@@ -349,11 +307,9 @@ static void test_CDM_167_swapped_offsets(void **state)
                                               { .name = "c", .off = 100032, .size = 100000 },
                                               { .name = "d", .off = 300064, .size = 100000 } };
     const struct item items[] = { FILE_("a", 100000), FILE_("b", 100000), FILE_("c", 100000), FILE_("d", 100000) };
-    struct world *w = world_new();
+    const struct scene scene = SCENE(ends, previous);
+    struct world *w = world_of(&scene);
     (void)state;
-    world_index(w, ends, NULL, NR(ends));
-    w->previous = previous;
-    w->previous_nr = NR(previous);
     check_int(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
     check_u64(w->disordered, 1);
     verify_case(w, &(struct want){ .refs = "a@16 b@100032 c@200048 d@300064", .injections = "300064:100032:1", .reused_files = 1,
@@ -368,7 +324,7 @@ static void test_CDM_168_one_entry_may_wait(void **state)
     const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 200000 }, { .name = "b", .dir = true },
                                               { .name = "b/x", .off = 200032, .size = 6000 },
                                               { .name = "b/y", .off = 206048, .size = 200000 } };
-    const struct scene scene = { ends, NR(ends), previous, NR(previous) };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { FILE_("a", 200000), DIR_("b"), FILE_("b/x", 6000), FILE_("b/y", 200000), END_("b") };
     (void)state;
     /* a: chunk 0 goes, chunk 1 is held and goes before b; x: 70 % padding; y needs chunk 1 again, 3 % of padding */
@@ -381,7 +337,7 @@ static void test_CDM_168_one_entry_may_wait(void **state)
 static void test_reference_beyond_the_index_is_refused(void **state)
 {
     const uint64_t ends[] = { 200032 }; /* cut to its first entry: the original writes references behind its data */
-    const struct scene scene = { ends, 1, U_PREVIOUS, NR(U_PREVIOUS) };
+    const struct scene scene = SCENE(ends, U_PREVIOUS);
     const struct item items[] = { FILE_("a", 200000), FILE_("p0", 6000), FILE_("p1", 6000), FILE_("p2", 6000),
                                   FILE_("z", 200000) };
     (void)state;
@@ -400,7 +356,7 @@ static void test_hostile_references_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < NR(bad); i++) {
         const struct previous_item previous[] = { { .name = "f", .off = bad[i].off, .size = bad[i].size } };
-        const struct scene scene = { ends, 1, previous, 1 };
+        const struct scene scene = SCENE(ends, previous);
         const struct item items[] = { FILE_("f", bad[i].size) };
         check_play(&scene, items, 1, ALL_WAIT,
              &(struct want){ .refs = "f@16", .injections = "", .reencoded_files = 1, .reencoded_size = bad[i].size + 16 });
@@ -413,11 +369,9 @@ static void test_overlapping_references_are_refused(void **state)
     const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 40000 },
                                               { .name = "b", .off = 20000, .size = 5000 } };
     const struct item items[] = { FILE_("a", 40000), FILE_("b", 5000) };
-    struct world *w = world_new();
+    const struct scene scene = SCENE(ends, previous);
+    struct world *w = world_of(&scene);
     (void)state;
-    world_index(w, ends, NULL, NR(ends));
-    w->previous = previous;
-    w->previous_nr = NR(previous);
     check_int(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
     check_u64(w->disordered, 1);
     check_u64(w->written[1].reused, 0);
@@ -428,7 +382,7 @@ static void test_long_runs_go_in_batches(void **state)
 {
     uint64_t ends[190];
     const struct previous_item previous[] = { { .name = "f", .off = 16, .size = 189952 } };
-    const struct scene scene = { ends, NR(ends), previous, 1 };
+    const struct scene scene = SCENE(ends, previous);
     const struct item items[] = { FILE_("f", 189952) };
     (void)state;
     for (size_t i = 0; i < NR(ends); i++)
@@ -443,11 +397,9 @@ static void test_duplicates_are_not_looked_up(void **state)
     const uint64_t ends[] = { 1048 };
     const struct previous_item previous[] = { { .name = "a", .off = 16, .size = 1000 } };
     const struct item items[] = { LINKED("a", 1000, 5), DIR_("d"), OTHER("d/o"), END_("d"), LINKED("b", 1000, 5) };
-    struct world *w = world_new();
+    const struct scene scene = SCENE(ends, previous);
+    struct world *w = world_of(&scene);
     (void)state;
-    world_index(w, ends, NULL, 1);
-    w->previous = previous;
-    w->previous_nr = 1;
     check_int(world_run(w, items, NR(items), ALL_WAIT), PBR_OK);
     check_u64(w->lookups, 1);
     world_free_all(w);
@@ -458,10 +410,7 @@ static void test_every_failing_allocation_is_reported(void **state)
     const struct item items[] = { LINKED("a", 30000, 1), FILE_("b", 30000), H_REST };
     (void)state;
     for (long nth = 0;; nth++) {
-        struct world *w = world_new();
-        world_index(w, H_ENDS, NULL, NR(H_ENDS));
-        w->previous = H_PREVIOUS;
-        w->previous_nr = NR(H_PREVIOUS);
+        struct world *w = world_of(&H);
         w->test.alloc_fault.nth = nth;
         const int rc = world_run(w, items, NR(items), ALL_WAIT);
         const bool hit = w->test.alloc_fault.hit;
@@ -477,10 +426,9 @@ static void test_every_failing_allocation_is_reported(void **state)
 static void test_no_room_to_wait_is_refused(void **state)
 {
     struct pbr_reuse *r = NULL;
-    struct world *w = world_new();
+    struct world *w = world_of(&H);
     const struct pbr_reuse_ops ops = { 0 };
     (void)state;
-    world_index(w, H_ENDS, NULL, NR(H_ENDS));
     check_fail(pbr_reuse_new(&w->env, &w->index, 0, &ops, &r, diag), PBR_E_ARG, "CDM-081");
     assert_null(r);
     world_free_all(w);
@@ -488,10 +436,9 @@ static void test_no_room_to_wait_is_refused(void **state)
 
 static void test_run_outside_the_index_is_an_error(void **state)
 {
-    struct world *w = world_new();
+    struct world *w = world_of(&H);
     struct pbr_run run = { .nr = 77 };
     (void)state;
-    world_index(w, H_ENDS, NULL, NR(H_ENDS));
     check_fail(pbr_run_find(&w->index, 190096, 190112, &run, diag), PBR_E_FORMAT, "CDM-056");
     check_u64(run.nr, 77);
     check_int(pbr_run_find(&w->index, 190095, 190112, &run, NULL), PBR_OK);

@@ -1,26 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* covers: APX-085 APX-086 APX-087 APX-088 APX-089 APX-090 APX-170 SPL-010 SPL-011 SPL-013 SPL-014 SPL-015 SPL-092 SPL-100 SPL-110
  * SPL-111 SPL-120 SPL-121 SYS-002 SYS-022 SYS-030 SYS-031 SYS-065 */
-#include "test.h"
-
 #include "format/profile.h"
 
-static struct test_world world;
-static struct pbr_env env;
-
-static int set_up(void **state)
-{
-    (void)state;
-    env = test_env(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    check_int(world.live_allocs, 0);
-    return 0;
-}
+#include "file_env.h"
 
 static void test_profiles_have_names(void **state)
 {

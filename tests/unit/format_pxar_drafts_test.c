@@ -7,22 +7,7 @@
 #include "format/goodbye.h"
 #include "format/pxar_dec.h"
 
-static struct test_world world;
-static struct pbr_env env;
-
-static int set_up(void **state)
-{
-    (void)state;
-    env = test_env(&world);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    check_int(world.live_allocs, 0);
-    return 0;
-}
+#include "file_env.h"
 
 /* ---- encoder ---- */
 
