@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Making an archive of a directory tree, version 1 (one sink) or version 2 (archive and payload), byte for byte as
- * the original does (spec/create.md), or as one of two drafts has it [SPL-020 .. SPL-039, APX-025 .. APX-044]. Everything the archive needs from outside is in the options: where warnings go
- * (env->log), the catalog, suggested chunk boundaries, and the decision whether a file's content is re-used.
+ * the original does (spec/create.md), or as one of two drafts has it [SPL-020 .. SPL-039, APX-025 .. APX-044].
+ * Everything the archive needs from outside is in the options: where warnings go (env->log), the catalog, suggested chunk
+ * boundaries, and the decision whether a file's content is re-used.
  *
  * Memory: the directories on the current path with their entries (entries_max, CRT-030), one record per hard linked
  * file (CRT-143), and what `decide` defers. Descriptors: bounded whatever the depth (walk_int.h).

@@ -40,6 +40,15 @@ int pbr_window_skip(struct pbr_window *w, uint64_t n, struct pbr_diag *diag)
     return pbr_stream_skip(w->stream, n - here, diag);
 }
 
+/* The caller is going to read the next n bytes. */
+static void window_expect(struct pbr_window *w, uint64_t n)
+{
+    if (!w->stream->expect)
+        return; /* the view can stay */
+    window_sync(w);
+    pbr_stream_expect(w->stream, n);
+}
+
 static int window_read(struct pbr_window *w, uint8_t *out, size_t len, struct pbr_diag *diag)
 {
     window_sync(w);
@@ -253,7 +262,11 @@ static int go_to_ref(struct pbr_reader *r, const struct pbr_pxar_entry *e, struc
                         "unexpected offset %" PRIu64 ", smaller than already consumed payload %" PRIu64, e->ref_off,
                         r->payload_pos);
     struct pbr_diag cause = { 0 };
-    const int rc = pbr_window_skip(&r->payload, e->ref_off - r->payload_pos, &cause);
+    const uint64_t n = e->ref_off - r->payload_pos;
+    if (n == 0)
+        return PBR_OK;
+    window_sync(&r->payload); /* the stream learns that nobody looks at these bytes, also inside of the view */
+    const int rc = pbr_stream_skip(r->payload.stream, n, &cause);
     if (rc < 0)
         return stream_failed(rc, &cause, "PXAR-242", e->ref_off, "the payload stream before a reference", diag);
     r->payload_pos = e->ref_off;
@@ -350,6 +363,8 @@ static int inline_content(struct pbr_reader *r, struct pbr_span *ret, struct pbr
         *ret = pbr_span(NULL, 0);
         return PBR_OK;
     }
+    if (pbr_pxar_dec_data_left(r->dec) == r->last.size)
+        window_expect(&r->archive, r->last.size);
     struct pbr_diag cause = { 0 };
     const int rc = pull(r, &ev, &cause);
     if (rc < 0)
@@ -364,6 +379,7 @@ static int open_ref(struct pbr_reader *r, struct pbr_diag *diag)
     uint8_t hdr[PBR_PXAR_HDR];
     struct pbr_diag cause = { 0 };
     const uint64_t at = r->payload_pos;
+    window_expect(&r->payload, sizeof(hdr) + r->ref_size); /* no overflow: go_to_ref added them */
     int rc = window_read(&r->payload, hdr, sizeof(hdr), &cause);
     if (rc < 0)
         return stream_failed(rc, &cause, "PXAR-243", at, "a PAYLOAD header", diag);

@@ -17,8 +17,8 @@ enum {
 };
 
 struct open_dir {
-    uint64_t name_pos, entry_pos; /* root: 0, 0 (PXAR-153) */
-    uint64_t hash;
+    struct pbr_goodbye_child self; /* name_pos of the root: 0 (PXAR-153) */
+    uint64_t entry_pos;           /* the same */
     size_t children_before;       /* bytes of `children` that belong to the directories above */
     size_t names_before;          /* bytes of `names` that belong to the directories above */
     bool has_last, warned;
@@ -112,18 +112,26 @@ static struct open_dir *top_dir(struct verify *v)
 
 /* ---- names ---- */
 
-/* Strictly ascending bytewise; the list of excludes may stand last (CRT-021, EXT-140). */
+/* Two names that are equal leave a directory that cannot be extracted, and a table that leads to one of them only. */
+static void report_twice(struct verify *v, uint64_t name_pos, const char *text)
+{
+    report(v, false, "EXT-051", name_pos, false, text);
+}
+
+/* Ascending bytewise; the list of excludes may stand last (CRT-021, EXT-140). Equal names next to each other are told
+ * here, with their path, others at the end of the directory. */
 static int check_order(struct verify *v, const struct pbr_pxar_entry *e, struct pbr_diag *diag)
 {
     struct open_dir *dir = top_dir(v);
     const struct pbr_span last =
         pbr_span_sub(pbr_buf_span(&v->names), dir->names_before, v->names.len - dir->names_before);
     const bool is_root = v->dirs.len == sizeof(*dir);
-    if (dir->has_last && !dir->warned && pbr_span_cmp(last, e->name) >= 0 &&
-        !(is_root && pbr_span_eq_str(e->name, ".pxarexclude-cli"))) {
+    const int order = dir->has_last ? pbr_span_cmp(last, e->name) : -1;
+    if (order == 0) {
+        report_twice(v, e->name_pos, "name is there twice");
+    } else if (order > 0 && !dir->warned && !(is_root && pbr_span_eq_str(e->name, ".pxarexclude-cli"))) {
         dir->warned = true;
-        report(v, true, "PXAR-034", e->name_pos, false,
-               pbr_span_eq(last, e->name) ? "name is there twice" : "names are not in ascending order");
+        report(v, true, "PXAR-034", e->name_pos, false, "names are not in ascending order");
     }
     dir->has_last = true;
     v->names.len = dir->names_before;
@@ -252,13 +260,13 @@ static int check_hardlink(struct verify *v, const struct pbr_pxar_entry *e, stru
 
 static int enter_dir(struct verify *v, const struct pbr_pxar_entry *e, bool is_root, struct pbr_diag *diag)
 {
-    const struct open_dir dir = {
-        .name_pos = is_root ? 0 : e->name_pos,
+    struct open_dir dir = {
+        .self.name_pos = is_root ? 0 : e->name_pos,
         .entry_pos = is_root ? 0 : e->entry_pos,
-        .hash = pbr_pxar_name_hash(e->name),
         .children_before = v->children.len,
         .names_before = v->names.len,
     };
+    pbr_goodbye_child_set_name(&dir.self, e->name);
     v->res.dirs++;
     return keep(v, &v->dirs, &dir, sizeof(dir), diag);
 }
@@ -283,15 +291,48 @@ static void drop_appendix_tail(struct verify *v)
         last[-1].size -= PBR_PXAR_GOODBYE_REC;
 }
 
-/* Equal hashes next to each other after sorting are equal names, or one chance in 2^64. */
-static void warn_collisions(struct verify *v, const struct pbr_goodbye_child *children, size_t n)
+static int by_name(const void *pa, const void *pb)
 {
+    const struct pbr_goodbye_child *a = pa, *b = pb;
+    if (a->hash != b->hash)
+        return a->hash < b->hash ? -1 : 1;
+    if (a->name_check != b->name_check)
+        return a->name_check < b->name_check ? -1 : 1;
+    return a->name_pos < b->name_pos ? -1 : a->name_pos > b->name_pos;
+}
+
+/* Names that are there twice, or different ones with one hash (one chance in 2^64, or a search for hours). One of each kind
+ * is told per directory; equal names that follow each other in the archive were told there. */
+static void report_equal_hashes(struct verify *v, const struct pbr_goodbye_child *children, size_t n)
+{
+    bool told_twice = false, told_hash = false;
     for (size_t i = 1; i < n; i++) {
-        if (children[i - 1].hash == children[i].hash) {
-            report(v, true, "PXAR-160", children[i].name_pos, false, "two entries of a directory have one name hash");
-            return;
+        const struct pbr_goodbye_child *a = &children[i - 1], *b = &children[i];
+        if (a->hash != b->hash)
+            continue;
+        const bool same = a->name_check == b->name_check;
+        if (same && a->end_pos != b->name_pos && !told_twice) {
+            told_twice = true;
+            report_twice(v, b->name_pos, "two entries of the directory have the same name");
+        } else if (!same && !told_hash) {
+            told_hash = true;
+            report(v, true, "PXAR-160", b->name_pos, false, "two names of the directory have one hash");
         }
     }
+}
+
+/* Leaves the children in the order for pbr_goodbye_check. */
+static void check_uniqueness(struct verify *v, struct pbr_goodbye_child *children, size_t n)
+{
+    size_t i = 1;
+    pbr_goodbye_sort(children, n);
+    while (i < n && children[i - 1].hash != children[i].hash)
+        i++;
+    if (i >= n)
+        return;
+    qsort(children, n, sizeof(*children), by_name);
+    report_equal_hashes(v, children, n);
+    pbr_goodbye_sort(children, n);
 }
 
 static int end_goodbye(struct verify *v, struct pbr_diag *diag)
@@ -306,32 +347,33 @@ static int end_goodbye(struct verify *v, struct pbr_diag *diag)
     const bool after_marker = is_root && v->root_pos > 0 && (v->version == 0 || v->has_appendix); /* [APX-035] */
     if (v->recs_wanted && is_root && v->has_appendix)
         drop_appendix_tail(v);
+    check_uniqueness(v, children, n);
     if (!v->recs_wanted) /* told only here, where the path is the directory's */
         report(v, false, "PXAR-150", v->goodbye_pos, false, "goodbye table has not one record per child and a tail");
     if (v->recs_wanted) {
         rc = pbr_goodbye_check((const void *)v->recs.ptr, children, n, v->goodbye_pos,
                                after_marker ? v->root_pos : dir.entry_pos, &cause);
         rc = found(v, rc, &cause, false, diag);
-        warn_collisions(v, children, n);
     }
     v->children.len = dir.children_before;
     v->names.len = dir.names_before;
     v->dirs.len -= sizeof(dir);
     if (rc < 0 || v->dirs.len == 0)
         return rc;
-    const struct pbr_goodbye_child self = { .hash = dir.hash, .name_pos = dir.name_pos, .end_pos = v->goodbye_end };
+    struct pbr_goodbye_child self = dir.self;
+    self.end_pos = v->goodbye_end;
     return keep(v, &v->children, &self, sizeof(self), diag);
 }
 
 static int add_child(struct verify *v, const struct pbr_pxar_entry *e, struct pbr_diag *diag)
 {
     const bool is_inline = e->kind == PBR_KIND_FILE && !e->has_ref;
-    const struct pbr_goodbye_child child = {
-        .hash = pbr_pxar_name_hash(e->name),
+    struct pbr_goodbye_child child = {
         .name_pos = e->name_pos,
         .end_pos = is_inline ? e->data_pos + e->size : e->end_pos,
         .size_extra = e->has_ref ? e->size : 0,
     };
+    pbr_goodbye_child_set_name(&child, e->name);
     return keep(v, &v->children, &child, sizeof(child), diag);
 }
 

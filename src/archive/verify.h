@@ -2,8 +2,8 @@
 /* Checks the structure of an archive without extracting it: the grammar (by the decoder), every goodbye table (hashes,
  * order, offsets, sizes, tail; PXAR-150 .. PXAR-173), hard link targets (PXAR-074 .. PXAR-077), mode against kind
  * (PXAR-220), times (PXAR-050), payload references (PXAR-131 .. PXAR-139) with their PAYLOAD headers, start and tail
- * marker of the payload stream (PXAR-134, PXAR-135), bytes behind the end (PXAR-036, PXAR-262), order and uniqueness of
- * names (PXAR-034; a warning).
+ * marker of the payload stream (PXAR-134, PXAR-135), bytes behind the end (PXAR-036, PXAR-262), order of
+ * names (PXAR-034; a warning), names that are twice in one directory (EXT-051).
  * Also the values inside entries that readers take as they come: times and mode bits (PXAR-050), device numbers
  * (PXAR-079), attributes without a name (PXAR-086) or named twice (PXAR-087), ACL permissions and order (PXAR-100,
  * PXAR-109, PXAR-110).

@@ -66,6 +66,12 @@ int pbr_stream_skip(struct pbr_stream *s, uint64_t n, struct pbr_diag *diag)
     return PBR_OK;
 }
 
+void pbr_stream_expect(struct pbr_stream *s, uint64_t n)
+{
+    if (s->expect)
+        s->expect(s->ctx, n);
+}
+
 int pbr_stream_read(struct pbr_stream *s, uint8_t *out, size_t len, struct pbr_diag *diag)
 {
     while (len > 0) {

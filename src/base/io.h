@@ -36,11 +36,14 @@ struct pbr_stream {
     /* Moves on by n bytes without looking at them; PBR_E_TRUNCATED if the stream ends before. NULL: peek+consume. */
     int (*skip)(void *ctx, uint64_t n, struct pbr_diag *diag);
     void (*close)(void *ctx); /* may be NULL */
+    /* The next n bytes will be wanted, if they exist: a stream that fetches may do so ahead. NULL: no use for it. */
+    void (*expect)(void *ctx, uint64_t n);
 };
 
 PBR_MUST_USE int pbr_stream_peek(struct pbr_stream *s, struct pbr_span *ret, struct pbr_diag *diag);
 void pbr_stream_consume(struct pbr_stream *s, size_t n);
 PBR_MUST_USE int pbr_stream_skip(struct pbr_stream *s, uint64_t n, struct pbr_diag *diag);
+void pbr_stream_expect(struct pbr_stream *s, uint64_t n);
 /* Copies exactly `len` bytes out; PBR_E_TRUNCATED if the stream ends before. */
 PBR_MUST_USE int pbr_stream_read(struct pbr_stream *s, uint8_t *out, size_t len, struct pbr_diag *diag);
 void pbr_stream_close(struct pbr_stream *s);

@@ -81,7 +81,7 @@ int pbr_cmd_conform(struct pbr_cli *cli, int argc, char **argv, struct pbr_diag 
     exe[n > 0 ? n : 0] = 0;
     if (!find_suite(exe, suite, sizeof(suite)))
         return pbr_fail_at(diag, PBR_E_NOENT, NULL, "the conformance suite is neither installed with the program nor in a source tree "
-                                                    "around it; PBSREF_HARNESS can name its directory");
+                                                    "around it; PBSREF_HARNESS can name the top of one");
     (void)setenv("CONFORM_PROG", "pbsref conform", 1);
     (void)setenv("PBSREF", exe, 0);
     char **words = pbr_alloc(&cli->env, (size_t)argc + 3, sizeof(*words));

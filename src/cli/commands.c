@@ -154,9 +154,10 @@ const struct pbr_command pbr_commands[] = {
     { .path = "conform",
       .summary = "run the conformance suite",
       .details = "conform list [CASE...] prints cases, conform run [CASE...] plays them against implementations, conform report DIR makes "
-                 "a report again; --help behind each shows more. CASE is an id, an area, an id prefix or a pattern. Exit status: 0 nothing "
-                 "that counts failed, 1 something did, 2 usage, 3 the run is invalid.",
-      .positionals = POS({ .name = "list|run|report", .help = "what to do" }, { .name = "case", .help = "cases", .optional = true, .list = true }),
+                 "a report again, conform lay CASE DIR lays the input of a case into a directory; --help behind each shows more. CASE is "
+                 "an id, an area, an id prefix or a pattern; role=, verb= and level= narrow the selection. Exit status: 0 nothing that "
+                 "counts failed, 1 something did, 2 usage, 3 the run is invalid.",
+      .positionals = POS({ .name = "list|run|report|lay", .help = "what to do" }, { .name = "case", .help = "cases", .optional = true, .list = true }),
       .opts = GROUPS(pbr_opts_conform),
       .hand_over = pbr_cmd_conform,
       .own = true },

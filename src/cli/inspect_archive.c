@@ -326,7 +326,7 @@ static int show_found(struct pbr_inspect *in, struct pbr_access *a, const char *
     struct pbr_diag own = { 0 };
     uint8_t digest[PBR_DIGEST_LEN];
     int rc = path[0] ? pbr_access_lookup(a, pbr_span_str(path), &e, &own) : pbr_access_root(a, &e, &own);
-    if (rc == PBR_E_NOENT || rc == PBR_E_ARG)
+    if (rc == PBR_E_NOENT) /* "..", or below what is no directory, is an error [PXAR-271] */
         return pbr_view_item(&in->view, json_null(), diag);
     if (rc < 0) {
         *diag = own;

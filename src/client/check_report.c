@@ -35,6 +35,7 @@ static const struct {
     [CHECK_NOT_CLOSED] = { "directory-not-closed", PBR_CHECK_ERROR, "PXAR-225", "CDM-080" },
     [CHECK_TRAILING] = { "trailing-bytes", PBR_CHECK_ERROR, "PXAR-036", NULL },
     [CHECK_NAME_ORDER] = { "name-order", PBR_CHECK_WARNING, "PXAR-034", NULL },
+    [CHECK_NAME_TWICE] = { "name-twice", PBR_CHECK_ERROR, "EXT-051", NULL },
     [CHECK_ENTRY_VALUE] = { "entry-value", PBR_CHECK_ERROR, NULL, NULL },
     [CHECK_GOODBYE_COUNT] = { "goodbye-count", PBR_CHECK_ERROR, "PXAR-150", NULL },
     [CHECK_GOODBYE_CHILD] = { "goodbye-child", PBR_CHECK_ERROR, "PXAR-151", NULL },
@@ -71,7 +72,7 @@ static const struct {
     { "PXAR-110", CHECK_ENTRY_VALUE },     { "PXAR-150", CHECK_GOODBYE_COUNT },   { "PXAR-151", CHECK_GOODBYE_CHILD },
     { "PXAR-152", CHECK_GOODBYE_TAIL },    { "PXAR-153", CHECK_GOODBYE_TAIL },    { "PXAR-154", CHECK_GOODBYE_SIZE },
     { "PXAR-157", CHECK_GOODBYE_SIZE },    { "PXAR-160", CHECK_GOODBYE_COLLISION }, { "PXAR-170", CHECK_GOODBYE_ORDER },
-    { "PXAR-220", CHECK_ENTRY_VALUE },
+    { "PXAR-220", CHECK_ENTRY_VALUE },     { "EXT-051", CHECK_NAME_TWICE },
 };
 
 const char *pbr_check_name(size_t i)

@@ -44,6 +44,9 @@ struct fetch {
     struct slot *ring[WINDOW_MAX];
     uint64_t first, next;  /* entries in the window */
     uint64_t pos;          /* offset of the reader in the archive */
+    uint64_t credit;       /* bytes read in a row, less those skipped; at most ahead_bytes */
+    uint64_t want_end;     /* of the announced range */
+    uint64_t want_credit;  /* credit when it was announced: what counts inside of it */
     size_t busy;           /* slots a callback or the decoder still works on */
     uint64_t late_bytes;   /* plain bytes of the busy slots that were dropped */
 };
@@ -214,6 +217,15 @@ static int request(struct fetch *f, uint64_t i, struct pbr_diag *diag)
     return PBR_OK;
 }
 
+/* How far beyond the reader's position chunks are worth a request; see fetch.h. */
+static uint64_t wanted_ahead(const struct fetch *f)
+{
+    if (f->pos >= f->want_end)
+        return f->credit;
+    const uint64_t left = f->want_end - f->pos;
+    return left > f->want_credit ? left : f->want_credit;
+}
+
 /* May entry `next` be requested? The one at the reader's position always. */
 static bool may_request(struct fetch *f)
 {
@@ -225,6 +237,8 @@ static bool may_request(struct fetch *f)
     const uint64_t late = f->late_bytes;
     pthread_mutex_unlock(&f->lock);
     const uint64_t distance = pbr_index_start(&f->ix->index, f->next) - f->pos;
+    if (distance >= wanted_ahead(f))
+        return false;
     const bool near = late < f->opts.ahead_bytes && distance < f->opts.ahead_bytes - late;
     return held < WINDOW_MAX && busy < WINDOW_MAX && (near || (late == 0 && held < WINDOW_MIN));
 }
@@ -299,7 +313,27 @@ static int stream_peek(void *ctx, struct pbr_span *ret, struct pbr_diag *diag)
 static void stream_consume(void *ctx, size_t n)
 {
     struct fetch *f = ctx;
+    const uint64_t room = f->opts.ahead_bytes - f->credit;
     f->pos += n;
+    f->credit += n < room ? n : room;
+}
+
+static void stream_expect(void *ctx, uint64_t n)
+{
+    struct fetch *f = ctx;
+    const uint64_t left = f->ix->index.size - f->pos;
+    f->want_end = f->pos + (n < left ? n : left);
+    f->want_credit = f->credit;
+}
+
+/* Bytes of the chunk that was handed out last may be passed over for nothing, others cost. */
+static void pay_for_skip(struct fetch *f, uint64_t n)
+{
+    const uint64_t held_end = f->first < f->next ? pbr_index_end(&f->ix->index, f->first) : 0;
+    const uint64_t end = f->pos + n;
+    const uint64_t from = f->pos > held_end ? f->pos : held_end;
+    const uint64_t price = end > from ? end - from : 0;
+    f->credit -= price < f->credit ? price : f->credit;
 }
 
 static int stream_skip(void *ctx, uint64_t n, struct pbr_diag *diag)
@@ -308,6 +342,7 @@ static int stream_skip(void *ctx, uint64_t n, struct pbr_diag *diag)
     if (n > f->ix->index.size - f->pos)
         return pbr_fail(diag, PBR_E_TRUNCATED, NULL, f->pos, "archive ends %" PRIu64 " bytes early",
                         n - (f->ix->index.size - f->pos));
+    pay_for_skip(f, n);
     f->pos += n;
     return PBR_OK;
 }
@@ -357,6 +392,7 @@ int pbr_fetch_stream(const struct pbr_env *env, struct pbr_link *link, const str
                                 .peek = stream_peek,
                                 .consume = stream_consume,
                                 .skip = stream_skip,
+                                .expect = stream_expect,
                                 .close = stream_close };
     return PBR_OK;
 }

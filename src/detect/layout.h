@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What lies where in one archive of a snapshot: entries with their payload ranges, from the metadata archive, and the chunks,
- * from the payload index; of the draft with an appendix both out of the one archive and its index. Two of these are compared by report.h. No payload byte is needed.
+ * from the payload index; of the draft with an appendix both out of the one archive and its index. Two of these are
+ * compared by report.h. No payload byte is needed.
  *
  * Whether a backup read a file's contents shows in the goodbye table: the record of a file that was encoded counts its
  * contents, the record of a re-used one does not [PXAR-157, PXAR-158, CDM-083]. Of empty files that tells nothing.

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "prim/prim.h"
+
 void pbr_goodbye_rec_emit(const struct pbr_pxar_rec *rec, uint8_t out[PBR_PXAR_GOODBYE_REC])
 {
     pbr_put_u64le(out, rec->hash);
@@ -104,6 +106,18 @@ static int by_hash_and_pos(const void *pa, const void *pb)
     return a->name_pos < b->name_pos ? -1 : a->name_pos > b->name_pos;
 }
 
+void pbr_goodbye_sort(struct pbr_goodbye_child *children, size_t n)
+{
+    if (n)
+        qsort(children, n, sizeof(*children), by_hash_and_pos);
+}
+
+void pbr_goodbye_child_set_name(struct pbr_goodbye_child *child, struct pbr_span name)
+{
+    child->hash = pbr_pxar_name_hash(name);
+    child->name_check = pbr_crc32(0, name);
+}
+
 /* The child with this hash and position, or NULL. */
 static struct pbr_goodbye_child *child_at(struct pbr_goodbye_child *children, size_t n, uint64_t hash,
                                           uint64_t name_pos)
@@ -154,8 +168,6 @@ int pbr_goodbye_check(const struct pbr_pxar_rec *recs, struct pbr_goodbye_child 
     int rc = check_tail(&recs[n], n, goodbye_pos, dir_pos, first + (uint64_t)n * PBR_PXAR_GOODBYE_REC, diag);
     if (rc < 0)
         return rc;
-    if (n)
-        qsort(children, n, sizeof(*children), by_hash_and_pos);
 
     /* n records that each name another one of the n children name them all */
     size_t last = n;

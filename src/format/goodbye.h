@@ -29,11 +29,17 @@ struct pbr_goodbye_child {
     uint64_t name_pos;   /* position of its FILENAME header */
     uint64_t end_pos;    /* end of its last item in this stream */
     uint64_t size_extra; /* split archives, regular file: its size, which may be added (PXAR-157) or not (PXAR-158) */
+    uint32_t name_check; /* a second hash of the name, of another kind: equal in both are equal names */
     bool named;          /* false; pbr_goodbye_check's own mark */
 };
 
-/* Checks a complete table: `recs` n + 1 records as stored, the last being the tail; `children` n of them in any order
- * (sorted in place); `goodbye_pos` of the GOODBYE header, `dir_pos` what the tail must point to: position of the
+/* Sets both hashes. */
+void pbr_goodbye_child_set_name(struct pbr_goodbye_child *child, struct pbr_span name);
+/* By hash, children with the same hash in the order of the archive. */
+void pbr_goodbye_sort(struct pbr_goodbye_child *children, size_t n);
+
+/* Checks a complete table: `recs` n + 1 records as stored, the last being the tail; `children` n of them, sorted;
+ * `goodbye_pos` of the GOODBYE header, `dir_pos` what the tail must point to: position of the
  * directory's ENTRY, 0 for the root (PXAR-153). FORMAT with the rule that is violated, offset that of the record. */
 PBR_MUST_USE int pbr_goodbye_check(const struct pbr_pxar_rec *recs, struct pbr_goodbye_child *children, size_t n,
                                    uint64_t goodbye_pos, uint64_t dir_pos, struct pbr_diag *diag);

@@ -44,6 +44,7 @@ void pbr_http_free(struct pbr_http *http)
         return;
     if (http->rest)
         curl_easy_cleanup(http->rest);
+    X509_STORE_free(http->store);
     const char *const owned[] = { http->opts.host, http->opts.proxy, http->opts.fingerprint };
     for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
         pbr_free(http->env, (void *)(uintptr_t)owned[i]);

@@ -4,6 +4,7 @@
 #define PBR_NET_HTTP_INT_H
 
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 
 #include "net/http.h"
 
@@ -11,6 +12,7 @@ struct pbr_http {
     const struct pbr_env *env;
     struct pbr_http_opts opts; /* strings owned */
     CURL *rest;
+    X509_STORE *store;         /* the system's CA store, loaded once for all connections; NULL before the first */
     char error_text[CURL_ERROR_SIZE];
     struct pbr_diag tls_diag;  /* why the certificate was refused */
     char seen_fingerprint[96];

@@ -65,10 +65,23 @@ static int decide(X509_STORE_CTX *store, void *ctx)
     return 0;
 }
 
+static bool load_store(struct pbr_http *http)
+{
+    if (!http->store) {
+        http->store = X509_STORE_new();
+        if (http->store)
+            (void)X509_STORE_set_default_paths(http->store); /* no store: then only the fingerprint counts */
+    }
+    return http->store != NULL;
+}
+
 static CURLcode on_context(CURL *c, void *ssl_ctx, void *ctx)
 {
+    struct pbr_http *http = ctx;
     (void)c;
-    SSL_CTX_set_default_verify_paths(ssl_ctx);
+    if (!load_store(http) || X509_STORE_up_ref(http->store) != 1)
+        return CURLE_OUT_OF_MEMORY;
+    SSL_CTX_set_cert_store(ssl_ctx, http->store);
     SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(ssl_ctx, decide, ctx);
     return CURLE_OK;
@@ -76,7 +89,12 @@ static CURLcode on_context(CURL *c, void *ssl_ctx, void *ctx)
 
 CURLcode pbr_http_tls_setup(struct pbr_http *http, CURL *c)
 {
-    CURLcode rc = curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_context);
+    /* the store is load_store's: curl would parse the whole bundle for every connection */
+    CURLcode rc = curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
+    if (rc == CURLE_OK)
+        rc = curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
+    if (rc == CURLE_OK)
+        rc = curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, on_context);
     if (rc == CURLE_OK)
         rc = curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, http);
     if (rc == CURLE_OK) /* a resumed session would skip the decision above */

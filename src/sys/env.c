@@ -3,13 +3,16 @@
 #include "sys/env.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "sys/fd.h"
 
 static void *sys_realloc(void *ctx, void *p, size_t size)
 {
@@ -79,12 +82,25 @@ void pbr_sys_unused(void *ptr, size_t len)
         (void)madvise((uint8_t *)ptr + (from - (uintptr_t)ptr), end - from, MADV_DONTNEED);
 }
 
+/* Not from getrusage(): there the process that started this one counts too, from before exec. */
 uint64_t pbr_sys_peak_memory(void)
 {
-    struct rusage usage;
-    if (getrusage(RUSAGE_SELF, &usage) != 0)
+    static const char name[] = "\nVmHWM:";
+    char text[4096]; /* the file has some 1500 bytes */
+    uint64_t kib = 0;
+    const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return 0;
-    return (uint64_t)usage.ru_maxrss * 1024u; /* Linux counts KiB */
+    const ssize_t len = pbr_read_some(fd, (uint8_t *)text, sizeof(text) - 1);
+    (void)close(fd);
+    text[len > 0 ? len : 0] = 0;
+    const char *at = strstr(text, name);
+    if (!at)
+        return 0;
+    at += sizeof(name) - 1;
+    at += strspn(at, " \t");
+    const struct pbr_span digits = pbr_span(at, strspn(at, "0123456789"));
+    return pbr_parse_u64(digits, 0, UINT64_MAX / 1024, &kib) ? kib * 1024 : 0;
 }
 
 int pbr_sys_utc_offset_min(int64_t time_s)

@@ -16,7 +16,7 @@ void pbr_sys_tune_memory(void);
 /* The contents of memory that stays allocated are not needed any more: its pages may go back to the system. */
 void pbr_sys_unused(void *ptr, size_t len);
 
-/* Peak resident memory of this process in bytes (VmHWM). */
+/* Peak resident memory of this process in bytes (VmHWM); 0: unknown. */
 uint64_t pbr_sys_peak_memory(void);
 
 /* Forms of local time, all in the C locale. */

@@ -433,6 +433,8 @@ SPLIT: list[Defect] = [
     Defect("unknown-item", _unknown_item, "archive-structure", "PXAR-223", META, '"/dir/x"', exact=False),
     Defect("bytes-behind-the-end", lambda w: w.meta.extend(b"more"), "trailing-bytes", "PXAR-036", META),
     Defect("names-unsorted", lambda w: unsorted_names(), "name-order", "PXAR-034", META, '"/a"', level="warning"),
+    Defect("name-twice", lambda w: w.put(w.item(b"dir/y", "FILENAME") + 16, b"x"), "name-twice", "EXT-051", META, '"/dir/x"',
+           exact=False),
     Defect("start-marker", lambda w: w.put_payload(0, b"\0" * 8), "payload-start-marker", "PXAR-134", PAYLOAD),
     Defect("tail-marker", lambda w: w.put_payload(len(w.payload) - 16, b"\0" * 8), "payload-tail-marker", "PXAR-135",
            PAYLOAD, known="CDM-141"),

@@ -6,7 +6,6 @@ The program is $PBSREF, else build/pbsref below the repository's top.
 from __future__ import annotations
 
 import fcntl
-import importlib
 import json
 import os
 import random
@@ -16,10 +15,13 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "testdata" / "golden"
@@ -30,6 +32,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from oracle import archive_tree, tree  # noqa: E402
 from oracle.crypto import load_key  # noqa: E402
 from oracle.datastore import Snapshot, Store  # noqa: E402
+from oracle.golden import golden_module, golden_tree, scenario  # noqa: E402, F401
 from oracle.patterns import Selection, parse  # noqa: E402
 from oracle.verify import verify  # noqa: E402
 
@@ -237,6 +240,13 @@ def snapshots_of(store: Path) -> list[str]:
     return [s.path for s in oracle_store(store).snapshots() if (store / s.path / "index.json.blob").exists()]
 
 
+def chunks_of(store: Path, snapshot: str, name: str) -> list[tuple[int, int, bytes]]:
+    """Start, end and digest of every chunk of an index."""
+    found = oracle_store(store)
+    where = found.find(snapshot)
+    return found.index(where, found.manifest(where).file(name)).chunks
+
+
 def snapshot_dirs(store: Path) -> list[Snapshot]:
     return oracle_store(store).snapshots()
 
@@ -251,31 +261,26 @@ def noise(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def golden_module(name: str) -> ModuleType:
-    """`trees` or `reuse`, the scripts that build the sources of the golden archives."""
-    sys.path.insert(0, str(GOLDEN))
+def thirty_files(path: Path, size: int) -> Path:
+    """Three directories of ten files each, every file with a time of its own."""
+    for i in range(30):
+        folder = path / f"d{i // 10}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"f{i:02d}").write_bytes(noise(i, size))
+        os.utime(folder / f"f{i:02d}", ns=(0, (T0 - i) * 10**9 + i))
+    return path
+
+
+@contextmanager
+def mounted(where: Path) -> Iterator[None]:
+    """A small file system of its own."""
+    where.mkdir(exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(where)], capture_output=True).returncode != 0:
+        pytest.skip("cannot mount here")
     try:
-        return importlib.import_module(name)
+        yield
     finally:
-        sys.path.remove(str(GOLDEN))
-
-
-def golden_tree(name: str, path: Path) -> Path:
-    trees = golden_module("trees")
-    made = trees.Tree(str(path))
-    trees.TREES[name](made)
-    made.done()
-    return path
-
-
-def scenario(name: str, path: Path, generation: int) -> Path:
-    """Builds a scenario of reuse.py, or applies the edits of its next generation."""
-    trees, reuse = golden_module("trees"), golden_module("reuse")
-    step = reuse.SCENARIOS[name][1]
-    work = reuse.Edit(str(path), generation) if generation else trees.Tree(str(path))
-    step(None if generation else work, work if generation else None, generation)
-    work.done()
-    return path
+        subprocess.run(["umount", str(where)], check=True)
 
 
 @dataclass

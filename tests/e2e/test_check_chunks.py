@@ -12,19 +12,13 @@ from typing import Any
 
 import lib_defects as d
 import pytest
-from support import KEYFILE, T0, Client, Repo, Server, golden_module, golden_tree, noise, oracle_store, scenario, small_tree
+from support import KEYFILE, T0, Client, Repo, Server, chunks_of, golden_module, golden_tree, noise, oracle_store, scenario, small_tree
 from test_check_defects import check, seen
 
 from oracle import blob
 
 T1 = "2023-11-14T22:13:20Z"
 MODES = ["legacy", "data", "metadata"]
-
-
-def chunks_of(store: Path, snapshot: str, name: str) -> list[tuple[int, int, bytes]]:
-    found = oracle_store(store)
-    where = found.find(snapshot)
-    return found.index(where, found.manifest(where).file(name)).chunks
 
 
 def paths_of(found: dict[str, Any], *names: str) -> list[str]:

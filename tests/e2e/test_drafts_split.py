@@ -1,4 +1,10 @@
-# covers: SPL-001 SPL-002 SPL-003 SPL-004 SPL-010 SPL-012 SPL-014 SPL-015 SPL-020 SPL-025 SPL-026 SPL-039 SPL-045 SPL-046 SPL-047 SPL-048 SPL-049 SPL-050 SPL-051 SPL-052 SPL-060 SPL-061 SPL-062 SPL-063 SPL-064 SPL-065 SPL-066 SPL-067 SPL-068 SPL-070 SPL-075 SPL-076 SPL-077 SPL-078 SPL-080 SPL-081 SPL-082 SPL-090 SPL-092 SPL-100 SPL-101 SPL-102 SPL-103 SPL-104 SPL-105 SPL-107 SPL-120 SPL-121 SYS-001 SYS-003 SYS-005 SYS-006 SYS-007 SYS-008 SYS-009 SYS-010 SYS-011 SYS-012 SYS-013 SYS-014 SYS-016 SYS-017 SYS-015 SYS-018 SYS-019 SYS-020 SYS-021 SYS-022 SYS-023 SYS-024 SYS-025 SYS-064 SYS-065 SYS-071
+# covers: CDM-065 CDM-067 CDM-081 CDM-082 SPL-001 SPL-002 SPL-003 SPL-004 SPL-010 SPL-012 SPL-014 SPL-015 SPL-020
+# covers: SPL-025 SPL-026 SPL-039 SPL-045 SPL-046 SPL-047 SPL-048 SPL-049 SPL-050 SPL-051 SPL-052 SPL-060 SPL-061
+# covers: SPL-062 SPL-063 SPL-064 SPL-065 SPL-066 SPL-067 SPL-068 SPL-070 SPL-075 SPL-076 SPL-077 SPL-078 SPL-080
+# covers: SPL-081 SPL-082 SPL-090 SPL-092 SPL-100 SPL-101 SPL-102 SPL-103 SPL-104 SPL-105 SPL-107 SPL-108 SPL-120
+# covers: SPL-121 SYS-001 SYS-003 SYS-005 SYS-006 SYS-007 SYS-008 SYS-009 SYS-010 SYS-011 SYS-012 SYS-013 SYS-014
+# covers: SYS-016 SYS-017 SYS-015 SYS-018 SYS-019 SYS-020 SYS-021 SYS-022 SYS-023 SYS-024 SYS-025 SYS-064 SYS-065
+# covers: SYS-071
 # SPDX-License-Identifier: MIT
 """The draft with two streams, `.pxar.meta.didx` and `.pxar.pld.didx`: what is written, what is re-used, what fails how."""
 from __future__ import annotations
@@ -217,6 +223,24 @@ def test_two_payload_archives_are_refused(dir_repo: Repo, tmp_path: Path) -> Non
 
 
 # ---- chunks and limits ----
+
+@pytest.mark.parametrize(("descriptors", "size", "average_kib", "reused"), [
+    (1000, 100, 4096, 240),  # room for all of them: one range
+    (240, 100, 4096, 0),     # two ranges that share a chunk: half of it is padding for each (CDM-065, CDM-067)
+    (240, 30_000, 64, 240),  # two ranges of some 50 chunks each: what the shared one adds is below a tenth
+])
+@pytest.mark.parametrize(("profile", "name"), [("draft-split", PLD), ("released", "root.ppxar.didx")])
+def test_unchanged_files_are_written_again_where_few_bytes_fit_into_the_look_ahead(
+        dir_repo: Repo, tmp_path: Path, profile: str, name: str, descriptors: int, size: int, average_kib: int, reused: int) -> None:
+    """SPL-108, CDM-081: as many entries wait as half the limit of open files; a full cache ends the range."""
+    import resource
+    source = plain_tree(tmp_path / "source", files=240, size=size)
+    for at in range(2):
+        run = Draft(dir_repo.client, profile, source, at, chunk_size=average_kib,
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)))
+    assert run[name]["reused_files"] == reused
+    assert_holds(dir_repo.store, "host/box/latest", "root.pxar", source)
+
 
 def test_each_stream_is_cut_by_the_plain_chunker(dir_repo: Repo, tmp_path: Path) -> None:
     """No suggested boundaries in this draft: cuts are those of the stream's bytes alone."""

@@ -1,4 +1,5 @@
-# covers: API-040 API-041 BLOB-087 CLI-045 CLI-047 CRY-036 CRY-042 CRY-043 CRY-050 CRY-051 CRY-052 CRY-053 CRY-060 CRY-061 CRY-062 CRY-063 MAN-035 MAN-047 MAN-050 MAN-060
+# covers: API-040 API-041 BLOB-087 CLI-045 CLI-047 CRY-036 CRY-042 CRY-043 CRY-050 CRY-051 CRY-052 CRY-053 CRY-060
+# covers: CRY-061 CRY-062 CRY-063 MAN-035 MAN-047 MAN-050 MAN-060
 # covers: CRY-064 MAN-048 MAN-052 MAN-053 MAN-074
 # SPDX-License-Identifier: MIT
 """Keys in use: which key counts, where passphrases come from, what is encrypted and signed, what is refused, what leaks."""

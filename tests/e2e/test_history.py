@@ -1,4 +1,5 @@
-# covers: CDM-046 CDM-050 CDM-080 CDM-100 CDM-103 CDM-115 CDM-141 CDM-143 CDM-146 CDM-147 CDM-148 CDM-149 CDM-150 CDM-152 CDM-153 CDM-154 CDM-155 CRT-026 CRT-027 CRT-028 CRT-102 BKP-270 BKP-280
+# covers: CDM-046 CDM-050 CDM-080 CDM-100 CDM-103 CDM-115 CDM-141 CDM-143 CDM-146 CDM-147 CDM-148 CDM-149 CDM-150
+# covers: CDM-152 CDM-153 CDM-154 CDM-155 CRT-026 CRT-027 CRT-028 CRT-102 BKP-270 BKP-280
 # SPDX-License-Identifier: MIT
 """Defects that the original had once (section 12 of spec/change-detection.md), by number: each test fails on the defective
 behaviour. Those that need no program are in tests/unit/detect_history_test.c."""

@@ -91,7 +91,13 @@ def test_bytes_behind_an_archive_are_an_error(cli: Client, tmp_path: Path) -> No
 def test_lookups_find_what_is_there(cli: Client) -> None:
     entries = inspect(cli, f"{NESTED}.pxar")["entries"]
     words = [w for e in entries for w in ("--lookup", e["path"])]
-    assert inspect(cli, f"{NESTED}.pxar", *words, "--lookup", "no/such", "--lookup", "..")["found"] == [*entries, None, None]
+    assert inspect(cli, f"{NESTED}.pxar", *words, "--lookup", "no/such")["found"] == [*entries, None]
+
+
+def test_lookups_neither_go_up_nor_below_a_file(cli: Client) -> None:
+    file = next(e["path"] for e in inspect(cli, f"{NESTED}.pxar")["entries"] if e["kind"] == "file")
+    for path in ("..", f"{file}/x"):
+        cli.expect_failure(2, "PXAR-271", "inspect", f"{NESTED}.pxar", "--lookup", path)
 
 
 def test_items_are_those_of_the_stream(cli: Client) -> None:

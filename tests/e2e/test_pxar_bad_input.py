@@ -1,8 +1,10 @@
-# covers: CLI-003 CLI-080 CLI-081 CLI-085 CLI-086 CLI-091 CRT-004 CRT-010 CRT-030 CRT-170 CRT-182 EXT-004 EXT-007 EXT-011 EXT-015 EXT-090 EXT-100 EXT-142 PXAR-223 PXAR-225 PXAR-229 PXAR-240 PXAR-243
+# covers: CLI-003 CLI-080 CLI-081 CLI-085 CLI-086 CLI-091 CRT-004 CRT-010 CRT-030 CRT-170 CRT-182 EXT-004 EXT-007
+# covers: EXT-011 EXT-015 EXT-051 EXT-090 EXT-100 EXT-142 PXAR-223 PXAR-225 PXAR-229 PXAR-240 PXAR-243
 # SPDX-License-Identifier: MIT
 """What cannot work: the exit status is the one of its kind, there is one clear line, and no part of an output stays."""
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import threading
@@ -10,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lib_defects import compose
 from lib_pxar import (FAILED, IS_ROOT, MALFORMED, OK, PARTIAL, USAGE, Archive, golden_archive, place, run, scan,
                       written_by_oracle)
+
+from oracle.pxar_write import Encoder
 
 __all__ = ["place"]
 NEEDS_ROOT = pytest.mark.skipif(not IS_ROOT, reason="needs root: mounts a small file system")
@@ -263,6 +268,25 @@ def test_bytes_behind_the_archive(place: Path) -> None:
     assert archive.verify().expect_failure(MALFORMED, "rule PXAR-036")
     if IS_ROOT:
         archive.extract(place / "target").expect_fine()
+
+
+@SPLIT
+@pytest.mark.parametrize(("names", "path"), [
+    ([b"x", b"y", b"y"], '"/y"'),       # next to each other: the second one is named
+    ([b"x", b"y", b"x", b"y"], '"/"'),  # apart: their directory
+])
+def test_names_that_are_there_twice(split: bool, names: list[bytes], path: str, place: Path) -> None:
+    """EXT-051: listed, as the original does, but neither sound nor extracted."""
+    data, contents = io.BytesIO(), io.BytesIO()
+    compose(Encoder(data, contents if split else None, None), [("file", name, b"%d" % i) for i, name in enumerate(names)])
+    archive = Archive(place, split=split).write(data.getvalue(), contents.getvalue() if split else None)
+    assert len(archive.list().expect_fine().out.splitlines()) == 1 + len(names)
+    result = archive.verify()
+    assert result.code == MALFORMED, result
+    errors = [line for line in result.out.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and errors[0].startswith(f"error: {path}: ") and errors[0].endswith("rule EXT-051)"), errors
+    assert archive.extract(place / "out").code == PARTIAL
+    assert archive.extract(place / "strict", "--strict").code == FAILED
 
 
 # ---- extracting -----------------------------------------------------------------------------------------------------

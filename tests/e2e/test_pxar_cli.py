@@ -1,4 +1,5 @@
-# covers: CLI-001 CLI-002 CLI-003 CLI-004 CLI-005 CLI-006 CLI-007 CLI-012 CLI-013 CLI-080 CLI-085 CLI-090 CRT-003 EXT-001 EXT-002 EXT-003 EXT-049 EXT-067 EXT-143 EXT-145 EXT-005
+# covers: CLI-001 CLI-002 CLI-003 CLI-004 CLI-005 CLI-006 CLI-007 CLI-012 CLI-013 CLI-080 CLI-085 CLI-090 CRT-003
+# covers: EXT-001 EXT-002 EXT-003 EXT-049 EXT-067 EXT-143 EXT-145 EXT-005
 # SPDX-License-Identifier: MIT
 """The command line of `pbsref pxar`: options, abbreviations, output formats, standard input, help, man page, completion."""
 from __future__ import annotations

@@ -1,4 +1,6 @@
-# covers: CLI-085 EXT-003 EXT-004 EXT-006 EXT-013 EXT-020 EXT-021 EXT-022 EXT-023 EXT-024 EXT-025 EXT-026 EXT-027 EXT-028 EXT-033 EXT-034 EXT-035 EXT-036 EXT-038 EXT-040 EXT-043 EXT-046 EXT-047 EXT-048 EXT-051 EXT-091 EXT-092 EXT-093
+# covers: CLI-085 EXT-003 EXT-004 EXT-006 EXT-013 EXT-020 EXT-021 EXT-022 EXT-023 EXT-024 EXT-025 EXT-026 EXT-027
+# covers: EXT-028 EXT-033 EXT-034 EXT-035 EXT-036 EXT-038 EXT-040 EXT-043 EXT-046 EXT-047 EXT-048 EXT-051 EXT-091
+# covers: EXT-092 EXT-093
 # SPDX-License-Identifier: MIT
 """The 177 extractions of extract.json through the command line, and hostile archives: nothing outside the target is
 touched, and the result is the original's but where spec/deviations.md says otherwise."""

@@ -6,14 +6,13 @@ Always the same: either a new snapshot that holds what it must, or an orderly fa
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from lib_damage import (entries_of, index_rows, item_at, patch, read_archive, read_manifest, replace_archive, replace_index)
-from support import T0, Client, Repo, Result, Server, assert_holds, assert_sound, noise, snapshot_dirs, snapshots_of
+from support import T0, Client, Repo, Result, Server, assert_holds, assert_sound, noise, snapshot_dirs, snapshots_of, thirty_files
 
 GOODBYE = (0x2FEC4FA642D5731D).to_bytes(8, "little")
 SUMMARY = "Change detection summary:"
@@ -23,13 +22,7 @@ SIZE = 20_000
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    path = tmp_path / "source"
-    for i in range(30):
-        folder = path / f"d{i // 10}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"f{i:02d}").write_bytes(noise(i, SIZE))
-        os.utime(folder / f"f{i:02d}", ns=(0, (T0 - i) * 10**9 + i))
-    return path
+    return thirty_files(tmp_path / "source", SIZE)
 
 
 def backup_args(source: Path, at: int, mode: str = "metadata") -> list[str]:
@@ -275,21 +268,24 @@ def test_index_that_no_server_makes(dir_repo: Repo, source: Path, name: str) -> 
     previous.check_failure(dir_repo.client.run(*backup_args(source, 1)), "root.ppxar.didx")
 
 
+def damaged_previous(repo: Repo, source: Path, index: str, damage: str) -> Previous:
+    """A first backup, an index of which is not what the manifest says."""
+    first_backup(repo, source)
+    damage_index(repo.store / snapshot_dirs(repo.store)[0].path / index, damage)
+    return Previous(repo.store)
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "magic", "empty"])
 def test_payload_index_that_is_not_the_manifests(repo: Repo, source: Path, damage: str) -> None:
     """CDM-030: this one ends the backup."""
-    first_backup(repo, source)
-    damage_index(repo.store / snapshot_dirs(repo.store)[0].path / "root.ppxar.didx", damage)
-    previous = Previous(repo.store)
+    previous = damaged_previous(repo, source, "root.ppxar.didx", damage)
     previous.check_failure(repo.client.run(*backup_args(source, 1)), "root.ppxar.didx")
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "magic", "empty"])
 def test_metadata_index_that_is_not_the_manifests(repo: Repo, source: Path, damage: str) -> None:
     """CDM-027: no reference."""
-    first_backup(repo, source)
-    damage_index(repo.store / snapshot_dirs(repo.store)[0].path / "root.mpxar.didx", damage)
-    previous = Previous(repo.store)
+    previous = damaged_previous(repo, source, "root.mpxar.didx", damage)
     result = repo.client.run(*backup_args(source, 1))
     previous.check_success(result, source)
     assert "No previous metadata index, continue without reference" in result.stderr

@@ -1,4 +1,5 @@
-# covers: CDM-042 CDM-045 CDM-046 CDM-059 CDM-085 CRT-025 CRT-026 CRT-029 CRT-140 CRT-141 CRT-142 CRT-180 CRT-182 BKP-040 CDM-171 CDM-172 CDM-173 CDM-174 CDM-175 CDM-176 CDM-177 CDM-178
+# covers: CDM-042 CDM-045 CDM-046 CDM-059 CDM-085 CRT-025 CRT-026 CRT-029 CRT-140 CRT-141 CRT-142 CRT-180 CRT-182
+# covers: BKP-040 CDM-171 CDM-172 CDM-173 CDM-174 CDM-175 CDM-176 CDM-177 CDM-178
 # SPDX-License-Identifier: MIT
 """A source that changes under the walk, and clocks that go back. The program is stopped right behind a system call, the change
 is made, and it goes on: the snapshot holds one state or the other of what changed and all of what did not, or the backup
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from lib_faults import clock_library, run_with_change
-from support import (T0, Repo, Result, archive_tree, assert_holds, assert_sound, noise, oracle_store, snapshots_of, tree)
+from support import (T0, Repo, Result, archive_tree, assert_holds, assert_sound, noise, oracle_store, snapshots_of, thirty_files,
+                     tree)
 
 MODES = ("legacy", "data", "metadata", "touched")  # touched: metadata mode, and the file was changed before
 SIZE = 20_000
@@ -23,13 +25,7 @@ OLD, NEW = noise(12, SIZE), noise(99, SIZE)
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    path = tmp_path / "source"
-    for i in range(30):
-        folder = path / f"d{i // 10}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"f{i:02d}").write_bytes(noise(i, SIZE))
-        os.utime(folder / f"f{i:02d}", ns=(0, (T0 - i) * 10**9 + i))
-    return path
+    return thirty_files(tmp_path / "source", SIZE)
 
 
 def mode_of(how: str) -> str:

@@ -1,4 +1,6 @@
-# covers: CDM-040 CDM-041 CDM-043 CDM-047 CDM-050 CDM-055 CDM-056 CDM-057 CDM-058 CDM-061 CDM-065 CDM-068 CDM-069 CDM-070 CDM-072 CDM-077 CDM-081 CDM-084 CDM-091 CDM-092 CDM-093 CDM-110 CDM-111 CDM-112 CDM-126 CDM-132 CDM-140 CDM-144 CDM-145 CHK-065 CHK-067 CDM-181
+# covers: CDM-040 CDM-041 CDM-043 CDM-047 CDM-050 CDM-055 CDM-056 CDM-057 CDM-058 CDM-061 CDM-065 CDM-068 CDM-069
+# covers: CDM-070 CDM-072 CDM-077 CDM-081 CDM-084 CDM-091 CDM-092 CDM-093 CDM-110 CDM-111 CDM-112 CDM-126 CDM-132
+# covers: CDM-140 CDM-144 CDM-145 CHK-065 CHK-067 CDM-181
 # SPDX-License-Identifier: MIT
 """The worked scenarios of spec/change-detection.md (spec/vectors/reuse.json): trees, edits, and chunk for chunk what comes of
 them. The chunks of the previous snapshot are made here, from the trees and the table; their digests must be the table's."""
@@ -6,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,108 +15,22 @@ from typing import Any
 import pytest
 from support import ROOT, Client
 
+from conformance.gen_reuse import chain, end_of, stream_of, worked_edit, worked_tree
+
 VECTORS = json.loads((ROOT / "spec" / "vectors" / "reuse.json").read_text())
 SCENARIOS: dict[str, dict[str, Any]] = {s["id"]: s for s in VECTORS["scenarios"]}
 FIRST = [s["id"] for s in VECTORS["scenarios"] if "tree" in s]
 LATER = [s["id"] for s in VECTORS["scenarios"] if "on" in s]
-MTIME = 1_700_000_000
 DIDX_MAGIC = bytes([28, 145, 78, 165, 25, 186, 179, 205])
-MASK = (1 << 64) - 1
 Rows = list[tuple[int, bytes]]  # end, digest
 
 
-def splitmix(seed: int, size: int) -> bytes:
-    out = bytearray()
-    state = seed
-    while len(out) < size:
-        state = (state + 0x9E3779B97F4A7C15) & MASK
-        z = state
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & MASK
-        z = (z ^ z >> 27) * 0x94D049BB133111EB & MASK
-        out += (z ^ z >> 31).to_bytes(8, "little")
-    return bytes(out[:size])
+# ---- payload indexes, made here ----
 
-
-# ---- trees ----
-
-def stamp(path: Path, mtime: int = MTIME) -> None:
-    os.utime(path, ns=(mtime * 10**9, mtime * 10**9), follow_symlinks=False)
-
-
-def make_file(path: Path, content: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(content)
-    path.chmod(0o644)
-    stamp(path)
-
-
-def stamp_dirs(root: Path) -> None:
-    for folder, _, _ in os.walk(root, topdown=False):
-        os.chmod(folder, 0o755)
-        stamp(Path(folder))
-
-
-def build_tree(name: str, root: Path) -> None:
-    root.mkdir()
-    for path, what, arg in VECTORS["trees"][name]:
-        if what == "symlink":
-            (root / path).symlink_to(arg)
-            stamp(root / path)
-        elif what == "link":
-            (root / path).parent.mkdir(exist_ok=True)
-            os.link(root / arg, root / path)
-        else:
-            make_file(root / path, splitmix(arg, what))
-    stamp_dirs(root)
-
-
-def edit_tree(root: Path, edits: list[list[Any]]) -> None:
-    for what, name, *args in edits:
-        path = root / name
-        if what == "remove":
-            path.unlink()
-        elif what == "append":
-            make_file(path, path.read_bytes() + args[0].encode())
-        elif what == "chmod":
-            path.chmod(int(args[0], 8))
-        elif what == "mtime":
-            stamp(path, args[0])
-        elif what == "add":
-            make_file(path, splitmix(args[1], args[0]))
-        elif what == "rename":
-            path.rename(root / args[0])
-        else:
-            raise ValueError(what)
-    stamp_dirs(root)
-
-
-def chain(name: str) -> list[str]:
-    """The scenarios up to this one, first one first."""
-    before = SCENARIOS[name].get("on")
-    return [*(chain(before) if before else []), name]
-
-
-def contents_of(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file() and not p.is_symlink()}
-
-
-# ---- payload streams, made here ----
-
-def payload_of(contents: dict[str, bytes], references: list[list[Any]], size: int) -> bytearray:
-    """What is known of a stream from its references; the rest is zero."""
-    stream = bytearray(size)
-    stream[:16] = bytes.fromhex("d24e4a19c2684c831000000000000000")
-    stream[-16:] = bytes.fromhex("b5814c988bb7726c1000000000000000")
-    for path, offset in references:
-        data = contents[path]
-        stream[offset:offset + 16 + len(data)] = struct.pack("<QQ", 0x28147A1B0B7C1A25, 16 + len(data)) + data
-    return stream
-
-
-def rows_of(name: str, contents: dict[str, bytes], before: Rows) -> Rows:
+def rows_of(name: str, root: Path, before: Rows) -> Rows:
     """The payload index of a scenario: chunks of the previous one as they were, others from the stream."""
     case = SCENARIOS[name]
-    stream = payload_of(contents, case["references"], end_of(case["index"][-1]))
+    stream = stream_of(root, case["references"], end_of(case["index"][-1]))
     rows: Rows = []
     for entry in case["index"]:
         start = rows[-1][0] if rows else 0
@@ -141,10 +56,6 @@ def injected_rows(name: str, rows: Rows) -> Rows:
     return out
 
 
-def end_of(entry: Any) -> int:
-    return entry["end"] if isinstance(entry, dict) else entry[0]
-
-
 def write_index(rows: Rows, path: Path) -> Path:
     entries = b"".join(struct.pack("<Q", end) + digest for end, digest in rows)
     head = DIDX_MAGIC + bytes(16) + struct.pack("<q", 0) + hashlib.sha256(entries).digest()
@@ -162,15 +73,15 @@ class Play:
         self.archive, self.rows = folder / "none", []
 
     def first(self, name: str) -> None:
-        build_tree(SCENARIOS[name]["tree"], self.root)
+        worked_tree(self.root, SCENARIOS[name]["tree"])
         self.archive = self.folder / f"{name}.mpxar"
         self.client.expect_ok("pxar", "create", self.archive, self.root, "--payload-output", self.folder / f"{name}.ppxar")
-        self.rows = rows_of(name, contents_of(self.root), [])
+        self.rows = rows_of(name, self.root, [])
 
     def later(self, name: str) -> tuple[dict[str, Any], list[str]]:
         """The plan of the program, and its log."""
         case = SCENARIOS[name]
-        edit_tree(self.root, case["edits"])
+        worked_edit(self.root, name)
         made = self.folder / f"{name}.mpxar"
         index = write_index(self.rows, self.folder / f"{name}.didx")
         args = ["reuse", "plan", self.root, "--reference-archive", self.archive, "--reference-index", index,
@@ -180,8 +91,7 @@ class Play:
         if "cache_limit" in case:
             args += ["--cache-limit", str(case["cache_limit"])]
         result = self.client.expect_ok(*args)
-        contents = contents_of(self.root)
-        self.rows, self.archive = rows_of(name, contents, self.rows), made
+        self.rows, self.archive = rows_of(name, self.root, self.rows), made
         return result.json(), [line.rstrip() for line in result.lines()]
 
 
@@ -191,13 +101,13 @@ def test_first_streams_are_those_of_the_table(name: str, tmp_path: Path) -> None
     play = Play(tmp_path)
     play.first(name)
     case = SCENARIOS[name]
-    sizes = {path: len(data) for path, data in contents_of(play.root).items()}
+    sizes = {str(p.relative_to(play.root)): p.stat().st_size for p in play.root.rglob("*") if p.is_file() and not p.is_symlink()}
     at = 16
     for path, offset in case["references"]:
         assert offset == at
         at += 16 + sizes[path]
     assert at + 16 == play.rows[-1][0] == (tmp_path / f"{name}.ppxar").stat().st_size
-    stream = payload_of(contents_of(play.root), case["references"], at + 16)
+    stream = stream_of(play.root, case["references"], at + 16)
     assert (tmp_path / f"{name}.ppxar").read_bytes() == stream
 
 

@@ -11,16 +11,14 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from support import (KEYFILE, ROOT_USER, T0, Client, Repo, Server, assert_sound, chunk_files, manifest_of, noise, oracle_store,
-                     small_tree, stored_bytes)
+from support import (KEYFILE, ROOT_USER, T0, Client, Repo, Server, assert_sound, chunk_files, manifest_of, mounted, noise,
+                     oracle_store, small_tree, stored_bytes)
 
 from oracle import blob, catalog, index
 
@@ -34,17 +32,6 @@ def source(tmp_path: Path) -> Path:
     tree = small_tree(tmp_path / "source", 3, 20)
     (tree / "text").write_bytes(b"the same line again\n" * 5000)
     return tree
-
-
-@contextmanager
-def mounted(where: Path) -> Iterator[None]:
-    where.mkdir(exist_ok=True)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(where)], capture_output=True).returncode != 0:
-        pytest.skip("cannot mount here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(where)], check=True)
 
 
 def catalog_of(store: Path, tmp_path: Path) -> dict[str, catalog.Item]:

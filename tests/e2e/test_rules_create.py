@@ -10,12 +10,11 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import ROOT_USER, T0, Client, Repo, Result, program, stored_bytes
+from support import ROOT_USER, T0, Client, Repo, Result, mounted, program, stored_bytes
 
 from oracle import catalog, pxar
 
@@ -163,17 +162,6 @@ def test_a_stale_mount_point_is_left_out(create: Callable[..., Result], source: 
         assert set(entries(tmp_path)) == {b"", b"a", b"b", b"c", b"d", b"d/x", b"link"}
         result = create(source, f"fstatfs m errno={errno.EIO}")
         assert result.exit == 1 and '"m"' in result.stderr
-
-
-@contextmanager
-def mounted(where: Path) -> Iterator[None]:
-    where.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(where)], capture_output=True).returncode != 0:
-        pytest.skip("cannot mount here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(where)], check=True)
 
 
 def test_an_excluded_name_is_not_looked_at(create: Callable[..., Result], source: Path, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from . import acl, fsattr
 from .errors import OracleError
@@ -14,6 +15,7 @@ from .pxar_items import Entry
 from .tree import CAPABILITY, Node, group_links, storable
 
 CLI_NAME = b".pxarexclude-cli"
+BLOCK = 4096  # EXT-044
 
 
 def node_of(entry: Entry) -> Node:
@@ -56,68 +58,142 @@ def content_digest(reader: Reader, entry: Entry) -> str:
     return digest.hexdigest()
 
 
-def extract(reader: Reader, target: str | bytes) -> int:
-    """Restore everything into `target`, which must be missing or an empty directory.
+@dataclass(frozen=True)
+class Over:
+    """What is done about what is in the target already. Nothing is ever followed (EXT-034 .. EXT-036)."""
+    dirs: bool = False  # directories are taken over (EXT-040)
+    files: bool = False  # these three are replaced (EXT-043, EXT-046, EXT-047)
+    symlinks: bool = False
+    hardlinks: bool = False
+    strict: bool = False  # the first error is the last (EXT-091)
 
-    Since the target is fresh and the parser refuses bad names, duplicates and foreign link
-    targets, no path used here can lead through a symlink. Inode flags are set last of all, so
-    that immutable files can still get their hard links (EXT-050).
+
+def extract(reader: Reader, target: str | bytes, over: Over | None = None) -> int:
+    """Restore everything into `target`, which without `over` must be missing or an empty directory.
+
+    Entries are made below directories that this run made or took over, none of which is a symlink,
+    and hard links lead to names there. With `over` an entry that fails is left out, and there is one
+    error at the end (EXT-004). Inode flags are set last of all, so that immutable files can still
+    get their hard links (EXT-050).
     """
     root = os.fsencode(target)
     os.makedirs(root, mode=0o700, exist_ok=True)
-    if os.path.islink(root) or os.listdir(root):
+    if over is None and (os.path.islink(root) or os.listdir(root)):
         raise FileExistsError(f"{os.fsdecode(root)} is not an empty directory")
-    late: list[Entry] = []
-    flagged: list[tuple[bytes, Entry]] = []
+    run = Extraction(reader, root, over or Over(), [])
     count = 0
     for entry in reader:
         count += 1
-        full = root + b"/" + entry.path if entry.path else root
-        if entry.kind == "dir":
-            if entry.path:
-                os.mkdir(full, 0o700)
-            late.append(entry)
-        else:
-            _create(reader, entry, root, full)
-        if entry.flags and entry.kind in ("dir", "file"):
-            flagged.append((full, entry))
-    for entry in reversed(late):  # children before parents, so that times survive (EXT-061)
-        full = root + b"/" + entry.path if entry.path else root
-        apply_metadata(entry, full)
-    for full, entry in reversed(flagged):
-        fd = fsattr.open_quiet(full)
+        if not run.attempt(lambda: run.put(entry), over is None) and run.over.strict:
+            run.late = [d for d in run.late if d.path and not entry.path.startswith(d.path + b"/")]
+            break
+    for entry in reversed(run.late):  # children before parents, so that times survive (EXT-061)
+        run.attempt(lambda: apply_metadata(entry, run.full(entry)), over is None)
+    for entry in reversed(run.flagged):
+        fd = fsattr.open_quiet(run.full(entry))
         try:
             fsattr.set_inode_flags(fd, entry.flags)
         finally:
             os.close(fd)
+    if run.failed:
+        raise OracleError("EXT-004", None, f"there were errors: {'; '.join(run.failed[:9])}")
     return count
 
 
-def _create(reader: Reader, entry: Entry, root: bytes, full: bytes) -> None:
-    match entry.kind:
-        case "hardlink":
-            assert entry.link is not None
-            os.link(root + b"/" + entry.link.path, full, follow_symlinks=False)
-            return
-        case "symlink":
-            assert entry.target is not None
-            os.symlink(entry.target, full)
-        case "file":
-            _write_file(reader, entry, full)
-        case _:
-            major, minor = entry.device or (0, 0)
-            os.mknod(full, entry.mode, os.makedev(major, minor) if entry.device else 0)
-    apply_metadata(entry, full)
+class Extraction:
+    """One extraction; `made` are the directories that entries and links may be in."""
+
+    def __init__(self, reader: Reader, root: bytes, over: Over, failed: list[str]) -> None:
+        self.reader, self.root, self.over, self.failed = reader, root, over, failed
+        self.made: set[bytes] = {b""}
+        self.late: list[Entry] = []
+        self.flagged: list[Entry] = []
+
+    def full(self, entry: Entry) -> bytes:
+        return self.root + b"/" + entry.path if entry.path else self.root
+
+    def attempt(self, act: Callable[[], None], fatal: bool) -> bool:
+        try:
+            act()
+        except OSError as e:
+            if fatal:
+                raise
+            self.failed.append(str(e))
+            return False
+        return True
+
+    def check_place(self, path: bytes) -> None:
+        """A name is made or linked only in a directory of this run (EXT-034, EXT-035)."""
+        if path.rpartition(b"/")[0] not in self.made:
+            raise FileNotFoundError(f"{os.fsdecode(path)!r} is in no directory that was restored")
+
+    def put(self, entry: Entry) -> None:
+        full = self.full(entry)
+        self.check_place(entry.path)
+        if entry.mode & ~0o177777:  # EXT-042
+            raise PermissionError(f"mode contains illegal bits: {entry.mode:#o}")
+        if entry.kind == "dir":
+            if entry.path:
+                self.make_directory(full)
+            self.made.add(entry.path)
+            self.late.append(entry)
+        else:
+            self.create(entry, full)
+        if entry.flags and entry.kind in ("dir", "file"):
+            self.flagged.append(entry)
+
+    def make_directory(self, full: bytes) -> None:
+        try:
+            os.mkdir(full, 0o700)
+        except FileExistsError:
+            if not self.over.dirs or not stat.S_ISDIR(os.lstat(full).st_mode):  # EXT-035
+                raise
+
+    def create(self, entry: Entry, full: bytes) -> None:
+        match entry.kind:
+            case "hardlink":
+                assert entry.link is not None
+                self.check_place(entry.link.path)
+                old = self.root + b"/" + entry.link.path
+                replacing(full, self.over.hardlinks, lambda: os.link(old, full, follow_symlinks=False))
+                return
+            case "symlink":
+                target = entry.target or b""
+                replacing(full, self.over.symlinks, lambda: os.symlink(target, full))
+            case "file":
+                replacing(full, self.over.files, lambda: _write_file(self.reader, entry, full))
+            case _:
+                major, minor = entry.device or (0, 0)
+                os.mknod(full, entry.mode, os.makedev(major, minor) if entry.device else 0)
+        apply_metadata(entry, full)
+
+
+def replacing(full: bytes, allowed: bool, make: Callable[[], None]) -> None:
+    """Never through what is there: it is removed, if it is no directory (EXT-036, EXT-046, EXT-047)."""
+    try:
+        make()
+    except FileExistsError:
+        if not allowed:
+            raise
+        os.unlink(full)
+        make()
 
 
 def _write_file(reader: Reader, entry: Entry, full: bytes) -> None:
+    """Blocks of zeros become holes (EXT-044)."""
     assert entry.content is not None
     size = 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(full, flags, 0o600), "wb") as f:
         for piece in reader.data(entry):
-            f.write(piece)
+            for at in range(0, len(piece), BLOCK):
+                block = piece[at:at + BLOCK]
+                if block.strip(b"\0"):
+                    f.write(block)
+                else:
+                    f.seek(len(block), os.SEEK_CUR)
             size += len(piece)
+        f.truncate(size)
     if size != entry.content.size:
         raise OracleError("PXAR-226", entry.entry, f"only {size} bytes of content")
 

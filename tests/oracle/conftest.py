@@ -2,22 +2,20 @@
 """Shared fixtures: golden data, deterministic trees, the unpacked golden datastore."""
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from . import fsattr
+from .golden import GOLDEN, golden_tree
+from .golden import scenario as golden_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "testdata" / "golden"
 VECTORS = ROOT / "spec" / "vectors"
 
 
@@ -28,15 +26,6 @@ def vectors(name: str) -> dict[str, Any]:
 
 def golden(name: str) -> dict[str, Any]:
     return json.loads((GOLDEN / f"{name}.json").read_text())
-
-
-def golden_module(name: str) -> ModuleType:
-    """`trees` or `reuse`, the scripts that build the sources of the golden archives."""
-    sys.path.insert(0, str(GOLDEN))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(GOLDEN))
 
 
 def file_system(path: Path) -> int:
@@ -60,32 +49,13 @@ def full_fs(tmp_path: Path) -> Path:
 @pytest.fixture
 def build(full_fs: Path) -> Callable[[str], str]:
     """Builds a tree of trees.py by name and returns its path."""
-    trees = golden_module("trees")
-
-    def one(name: str) -> str:
-        path = str(full_fs / f"source-{name}")
-        made = trees.Tree(path)
-        trees.TREES[name](made)
-        made.done()
-        return path
-
-    return one
+    return lambda name: str(golden_tree(name, full_fs / f"source-{name}"))
 
 
 @pytest.fixture
 def scenario(full_fs: Path) -> Callable[[str, int], str]:
     """Builds a scenario of reuse.py, or applies the edits of its next generation."""
-    trees, reuse = golden_module("trees"), golden_module("reuse")
-
-    def one(name: str, generation: int) -> str:
-        path = str(full_fs / f"scenario-{name}")
-        step = reuse.SCENARIOS[name][1]
-        work = reuse.Edit(path, generation) if generation else trees.Tree(path)
-        step(None if generation else work, work if generation else None, generation)
-        work.done()
-        return path
-
-    return one
+    return lambda name, generation: str(golden_scenario(name, full_fs / f"scenario-{name}", generation))
 
 
 @pytest.fixture

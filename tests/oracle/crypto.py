@@ -94,7 +94,10 @@ class KeyFile:
         derived = derive(self.kdf or {}, password)
         if len(self.data) < 32:
             raise OracleError("CRY-035", None, "encrypted key too short", "short-data")
-        return gcm_decrypt(derived, self.data[:16], self.data[16:32], self.data[32:])
+        try:
+            return gcm_decrypt(derived, self.data[:16], self.data[16:32], self.data[32:])
+        except OracleError:
+            raise OracleError("CRY-035", None, "wrong passphrase or damaged key", "auth-failed") from None
 
 
 def derive(kdf: dict[str, Any], password: bytes) -> bytes:
@@ -144,7 +147,7 @@ def parse_key_file(text: str | bytes) -> KeyFile:
         value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
         data, hint = value["data"], value.get("hint")
         created, modified = value["created"], value["modified"]
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise OracleError("CRY-020", None, "not a key file", "bad-json") from None
     stored = value.get("fingerprint")
     return KeyFile(_check_kdf(value.get("kdf")), _time(created), _time(modified), _base64(data),

@@ -60,7 +60,7 @@ def parse(raw: bytes, strict: bool = True, kind: str | None = None) -> Index:
     else:
         raise OracleError("IDX-015", 0, f"unknown magic {raw[:8].hex()}", "bad-magic")
     if strict and index.stored_csum != index.csum:
-        raise OracleError("IDX-010", 32, "checksum in the header is wrong", "bad-csum")
+        raise OracleError("IDX-010" if index.kind == "dynamic" else "IDX-048", 32, "checksum in the header is wrong", "bad-csum")
     if strict and any(reserved):
         raise OracleError("IDX-005", 64, "reserved bytes are not zero", "bad-reserved")
     return index

@@ -83,6 +83,8 @@ def parse(text: str | bytes) -> Manifest:
         value = json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except ValueError as e:
         raise OracleError("MAN-021", None, f"not JSON: {e}", "bad-json") from None
+    except RecursionError:
+        raise OracleError("MAN-003", None, "nested too deeply", "bad-json") from None
     if not isinstance(value, dict):
         raise OracleError("MAN-021", None, "not an object", "bad-json")
     files = [_parse_file(one) for one in _typed(value, "files", list)]

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from . import acl, archive_tree, fsattr, pxar_write, tree
-from .conftest import golden_module
 from .errors import OracleError
+from .golden import GOLDEN, golden_module, splitmix64
 from .pxar import Reader
 from .source import BytesSource
 
@@ -162,3 +162,12 @@ def test_command_line(build: BUILD, full_fs: Path) -> None:
     assert dump.returncode == 3 and json.loads(dump.stdout)["error"]["rule"] == "PXAR-225"
     assert run("pxar-extract", a, full_fs / "other").returncode == 3
     assert run("pxar-dump", full_fs / "missing").returncode == 1
+
+
+def test_the_noise_of_sources_is_that_of_the_script() -> None:
+    """golden.splitmix64 computes many words at once; the script says what they are."""
+    text = subprocess.run([sys.executable, "-c", "import sys, trees; [print(trees.noise(s, n).hex()) for s in (0, 1, 51388, 2**64 - 1) "
+                           "for n in (0, 1, 7, 8, 9, 16383, 16384, 16385, 50001)]"],
+                          capture_output=True, text=True, check=True, cwd=GOLDEN, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).stdout
+    assert text.split("\n")[:-1] == [splitmix64(s, n).hex() for s in (0, 1, 51388, 2**64 - 1)
+                                     for n in (0, 1, 7, 8, 9, 16383, 16384, 16385, 50001)]

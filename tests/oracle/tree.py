@@ -5,6 +5,7 @@ A capture is a dict from path (bytes, relative, root = empty) to `Node`, in arch
 """
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -16,6 +17,7 @@ from . import acl, fsattr
 KINDS = {stat.S_IFDIR: "dir", stat.S_IFREG: "file", stat.S_IFLNK: "symlink",
          stat.S_IFBLK: "blockdev", stat.S_IFCHR: "chardev", stat.S_IFIFO: "fifo",
          stat.S_IFSOCK: "socket"}
+SKIPPED = (errno.ENOENT, errno.EACCES, errno.ESTALE)  # of a stat: the entry is left out [CRT-026 .. CRT-028]
 CAPABILITY = b"security.capability"
 # names accepted by --ignore, and what each leaves out
 IGNORABLE = ("mtime", "dir-mtime", "root", "owner", "mode", "xattrs", "acls", "fcaps", "flags",
@@ -101,8 +103,12 @@ def _listing(directory: Walked, chosen: Filter) -> list[Walked]:
         for name in sorted(e.name for e in names):
             path = directory.path + b"/" + name if directory.path else name
             full = directory.full + b"/" + name
-            if chosen.keep(path, lambda: stat.S_ISDIR(os.lstat(full).st_mode)):
-                out.append(Walked(path, full, os.lstat(full)))
+            try:
+                if chosen.keep(path, lambda: stat.S_ISDIR(os.lstat(full).st_mode)):
+                    out.append(Walked(path, full, os.lstat(full)))
+            except OSError as e:
+                if e.errno not in SKIPPED:
+                    raise
     return out
 
 

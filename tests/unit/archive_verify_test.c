@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* covers: PXAR-008 PXAR-034 PXAR-036 PXAR-050 PXAR-074 PXAR-075 PXAR-076 PXAR-079 PXAR-087 PXAR-100 PXAR-109 PXAR-110
+/* covers: EXT-051 PXAR-008 PXAR-034 PXAR-036 PXAR-050 PXAR-074 PXAR-075 PXAR-076 PXAR-079 PXAR-087 PXAR-100 PXAR-109 PXAR-110
  * PXAR-134 PXAR-135 PXAR-138 PXAR-139 PXAR-140 PXAR-150 PXAR-151 PXAR-152 PXAR-153 PXAR-155 PXAR-156 PXAR-157 PXAR-158
  * PXAR-160 PXAR-184 PXAR-220 PXAR-245 */
 #include "pxar_data.h"
@@ -121,6 +121,16 @@ static void file(const char *name, const struct pbr_pxar_meta *meta, const char 
     check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
 }
 
+static void enter(const char *name)
+{
+    check_int(pbr_pxar_enc_dir_enter(enc, pbr_span_str(name), &DIR_META, NULL), PBR_OK);
+}
+
+static void leave(void)
+{
+    check_int(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
+}
+
 static struct pxar_pair finish(bool split)
 {
     check_int(pbr_pxar_enc_finish(enc, NULL), PBR_OK);
@@ -196,12 +206,61 @@ static void test_names_out_of_order_are_a_warning(void **state)
     file("a", &FILE_META, "");
     file("a", &FILE_META, "1");
     finish(false);
-    expect(false, "(PXAR-034) (PXAR-160) ");
+    expect(false, "EXT-051 ");
     start(false);
     file("x", &FILE_META, "");
     file(".pxarexclude-cli", &FILE_META, ""); /* stands last */
     finish(false);
     expect(false, "");
+}
+
+static void test_names_that_are_there_twice_are_errors(void **state)
+{
+    (void)state;
+    struct seen s;
+    for (int split = 0; split < 2; split++) {
+        start(split);
+        enter("d");
+        file("a", &FILE_META, "1");
+        file("b", &FILE_META, "2");
+        file("b", &FILE_META, "3"); /* next to each other: with its own path */
+        leave();
+        enter("d"); /* so are directories */
+        leave();
+        struct pxar_pair p = finish(split);
+        struct pbr_verify_result res = verify(&env, &p, false, &s);
+        check_str(s.rules, "EXT-051 EXT-051 ");
+        check_str(s.path, "/d/b");
+        check_u64(res.errors, 2);
+        start(split);
+        enter("d");
+        for (const char *name = "abcabc"; *name; name++) /* one error a directory, and one warning for the order */
+            file((char[]){ *name, 0 }, &FILE_META, "1");
+        leave();
+        p = finish(split);
+        res = verify(&env, &p, false, &s);
+        check_str(s.rules, "(PXAR-034) EXT-051 ");
+        check_u64(res.errors, 1);
+    }
+}
+
+/* Two names with the hash e31cee61a8994f1c, found by search. */
+static void test_equal_hashes_of_different_names_are_a_warning(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "f4d7f2c49ba45330", "fd648b8f38f10ea9" };
+    check_u64(pbr_pxar_name_hash(pbr_span_str(names[0])), UINT64_C(0xe31cee61a8994f1c));
+    start(false);
+    file(names[0], &FILE_META, "");
+    file(names[1], &FILE_META, "");
+    finish(false);
+    expect(false, "(PXAR-160) ");
+    start(false);
+    file(names[0], &FILE_META, "");
+    file(names[1], &FILE_META, "");
+    file(names[0], &FILE_META, "");
+    finish(false);
+    expect(false, "(PXAR-034) (PXAR-160) EXT-051 ");
 }
 
 static void test_hard_links_must_name_what_they_point_to(void **state)
@@ -218,11 +277,11 @@ static void test_hard_links_must_name_what_they_point_to(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t pos = 0;
         start(false);
-        check_int(pbr_pxar_enc_dir_enter(enc, pbr_span_str("d"), &DIR_META, NULL), PBR_OK);
+        enter("d");
         check_int(pbr_pxar_enc_file(enc, pbr_span_str("f"), &FILE_META, 0, &pos, NULL), PBR_OK);
         check_int(pbr_pxar_enc_file_end(enc, NULL), PBR_OK);
         file("g", &FILE_META, "");
-        check_int(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
+        leave();
         check_int(pbr_pxar_enc_hardlink(enc, pbr_span_str("h"), pbr_span_str(cases[i].path),
                                         pos + (uint64_t)cases[i].shift, NULL),
                   PBR_OK);
@@ -238,12 +297,12 @@ static void test_every_bit_of_goodbye_tables_counts(void **state)
     for (int split = 0; split < 2; split++) {
         start(split);
         file("a", &FILE_META, "hello");
-        check_int(pbr_pxar_enc_dir_enter(enc, pbr_span_str("d"), &DIR_META, NULL), PBR_OK);
+        enter("d");
         const uint64_t before = pbr_pxar_enc_pos(enc);
         file("f", &FILE_META, "");
         file("g", &FILE_META, "world"); /* five bytes: no single bit leads from one legal size to the other */
         const uint64_t inner = pbr_pxar_enc_pos(enc);
-        check_int(pbr_pxar_enc_dir_leave(enc, NULL), PBR_OK);
+        leave();
         const uint64_t inner_end = pbr_pxar_enc_pos(enc);
         file("z", &FILE_META, "");
         const uint64_t outer = pbr_pxar_enc_pos(enc);
@@ -387,6 +446,8 @@ int main(void)
         cmocka_unit_test(test_metadata_archives_with_reused_payload_are_clean),
         WITH(test_values_inside_entries_are_judged),
         WITH(test_names_out_of_order_are_a_warning),
+        WITH(test_names_that_are_there_twice_are_errors),
+        WITH(test_equal_hashes_of_different_names_are_a_warning),
         WITH(test_hard_links_must_name_what_they_point_to),
         WITH(test_every_bit_of_goodbye_tables_counts),
         WITH(test_tables_without_a_record_per_child_are_found),

@@ -253,6 +253,79 @@ static void test_skipped_chunks_are_not_fetched(void **state)
     }
 }
 
+static size_t requests_from(const struct server *s, size_t first)
+{
+    size_t nr = 0;
+    for (size_t i = first; i < CHUNKS; i++)
+        nr += s->requests[i];
+    return nr;
+}
+
+/* Reads `before` bytes, skips to chunk `at` and reads its first byte; how many chunks from `at` on that costs. */
+static size_t cost_of_read(uint64_t before, size_t at, uint64_t announced)
+{
+    static struct server s;
+    static uint8_t out[sizeof(content)];
+    struct pbr_link *link;
+    struct pbr_stream st;
+    const struct pbr_fetch_opts opts = { 0 };
+    s = (struct server){ 0 };
+    check_int(open_link(&s, &link, NULL), PBR_OK);
+    check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+    check_int(pbr_stream_read(&st, out, (size_t)before, NULL), PBR_OK);
+    check_int(pbr_stream_skip(&st, start_of(at) - before, NULL), PBR_OK);
+    if (announced)
+        pbr_stream_expect(&st, announced);
+    check_int(pbr_stream_read(&st, out, 1, NULL), PBR_OK);
+    check_int(out[0], content[start_of(at)]);
+    pbr_stream_close(&st);
+    fake_join(&s.h2);
+    const size_t nr = requests_from(&s, at);
+    check(before > 0 || nr == requests_from(&s, 0));
+    close_all(&s, link);
+    return nr;
+}
+
+static void test_nothing_is_read_ahead_before_there_is_a_sequence(void **state)
+{
+    (void)state;
+    check_int(cost_of_read(0, 0, 0), 1);
+    check_int(cost_of_read(0, 70, 0), 1);
+    check_int(cost_of_read(16, 70, 0), 1);            /* the start marker, say, and a file */
+    check_int(cost_of_read(16, 1, 0), 1);
+    check_int(cost_of_read(start_of(20), 130, 0), 1); /* farther than what was read before */
+}
+
+static void test_announced_range_is_read_ahead_and_nothing_behind_it(void **state)
+{
+    (void)state;
+    check_int(cost_of_read(0, 70, 1), 1);
+    check_int(cost_of_read(0, 70, ends[70] - start_of(70)), 1);
+    check_int(cost_of_read(0, 70, ends[70] - start_of(70) + 1), 2);
+    check_int(cost_of_read(0, 70, ends[99] - start_of(70)), 30);
+    check_int(cost_of_read(0, 140, UINT64_MAX), 10); /* clipped to the archive */
+}
+
+/* Reads ahead as far as it read before: the window opens to everything. */
+static void test_sequence_opens_the_window(void **state)
+{
+    (void)state;
+    static struct server s;
+    struct pbr_link *link;
+    struct pbr_stream st;
+    static uint8_t out[sizeof(content)];
+    const struct pbr_fetch_opts opts = { 0 };
+    s = (struct server){ 0 };
+    check_int(open_link(&s, &link, NULL), PBR_OK);
+    check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+    check_int(pbr_stream_read(&st, out, (size_t)start_of(60) + 1, NULL), PBR_OK);
+    pbr_stream_close(&st);
+    fake_join(&s.h2);
+    const size_t nr = requests_from(&s, 0);
+    check(nr > 100 && start_of(nr - 1) < 2 * start_of(60) + 1);
+    close_all(&s, link);
+}
+
 /* A reader that skips over what it asked for leaves answers on their way: their number stays bounded. */
 static void test_fast_skipping_does_not_pile_up_requests(void **state)
 {
@@ -265,6 +338,7 @@ static void test_fast_skipping_does_not_pile_up_requests(void **state)
     s = (struct server){ .lazy = true };
     check_int(open_link(&s, &link, NULL), PBR_OK);
     check_int(pbr_fetch_stream(&env, link, &archive, &opts, &st, NULL), PBR_OK);
+    pbr_stream_expect(&st, archive.index.size);
     for (;;) {
         uint8_t byte;
         const uint64_t n = test_next_random(&random) % (15 * LEN_MAX);
@@ -529,6 +603,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_archive_comes_out_in_order, set_up),
         cmocka_unit_test_setup(test_skipped_chunks_are_not_fetched, set_up),
+        cmocka_unit_test_setup(test_nothing_is_read_ahead_before_there_is_a_sequence, set_up),
+        cmocka_unit_test_setup(test_announced_range_is_read_ahead_and_nothing_behind_it, set_up),
+        cmocka_unit_test_setup(test_sequence_opens_the_window, set_up),
         cmocka_unit_test_setup(test_fast_skipping_does_not_pile_up_requests, set_up),
         cmocka_unit_test_setup(test_close_in_the_middle_waits_for_what_is_under_way, set_up),
         cmocka_unit_test_setup(test_damaged_chunk_fails_the_read_that_needs_it, set_up),
