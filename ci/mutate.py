@@ -282,7 +282,8 @@ def report(mutants: list[Mutant], every: int, seed: int) -> tuple[str, float]:
         files.setdefault(one.file, Counter())[one.verdict] += 1
     total: Counter[str] = sum(files.values(), Counter())
     lines = ["# Source mutation", "", f"Sample of {len(mutants)} of {every} mutants, seed {seed}. No mutants: {total['same code']} with equal machine code, "
-             f"{total['does not compile']} that do not compile.", "", "| file | mutants | killed | equivalent | survived | score |", "|---|---|---|---|---|---|"]
+             f"{total['does not compile']} that do not compile.", "",
+             "| file | mutants | killed | equivalent | survived | score |", "|---|---|---|---|---|---|"]
     for name, tally in [*sorted(files.items()), ("**all**", total)]:
         real = tally["killed"] + tally["survived"]
         lines.append(f"| {name} | {real + tally['equivalent']} | {tally['killed']} | {tally['equivalent']} | {tally['survived']} | "

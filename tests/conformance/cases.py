@@ -135,8 +135,27 @@ def _inconsistent(one: dict[str, Any]) -> Iterable[str]:
         yield "an accepted input needs something to compare"
 
 
-def select(cases: list[Case], patterns: list[str]) -> list[Case]:
-    """By id, area, id prefix or shell pattern, in the order of `cases`; every pattern has to select something."""
+KEYS = {"role": lambda c: c.role, "verb": lambda c: c.verb, "level": lambda c: c.level}  # what cases are selected by
+
+
+def select(cases: list[Case], words: list[str]) -> list[Case]:
+    """By id, area, id prefix or shell pattern, and of these by role=, verb= and level=, in the order of `cases`. Every word has
+    to select something."""
+    keyed: dict[str, set[str]] = {}
+    for word in words:
+        key, is_keyed, value = word.partition("=")
+        if is_keyed:
+            keyed.setdefault(key, set()).add(value)
+    for key, values in keyed.items():
+        if key not in KEYS:
+            raise CaseError(f"cases are selected by {', '.join(f'{k}=' for k in KEYS)} or id, not by {key!r}")
+        if missing := values - {KEYS[key](c) for c in cases}:
+            raise CaseError(f"no case has {key} {' or '.join(sorted(missing))}")
+        cases = [c for c in cases if KEYS[key](c) in values]
+    return _by_id(cases, [word for word in words if "=" not in word])
+
+
+def _by_id(cases: list[Case], patterns: list[str]) -> list[Case]:
     if not patterns:
         return cases
     wanted: set[str] = set()

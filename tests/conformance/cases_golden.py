@@ -126,7 +126,7 @@ def looking() -> dict[str, Any]:
     for one, form in stored():
         entries = one.entries(form)
         paths = [*(e["path"] for e in entries), "no-such-name", "no/such/path"]
-        cases.append(one.case(form, ["PXAR-269", "PXAR-271", *one.rules], input=one.input(form), args={"paths": paths},
+        cases.append(one.case(form, ["PXAR-265", "PXAR-269", *one.rules], input=one.input(form), args={"paths": paths},
                               expect={"verdict": "accept", "view": {"found": [*map(brief, entries), None, None]}}))
     return {"area": "access", "about": source_line("Every entry of every golden archive, found by goodbye tables"),
             "defaults": {"role": "reader", "verb": "pxar-lookup", "level": "must", "flags": ["Compat"]}, "cases": cases}

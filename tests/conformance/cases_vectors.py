@@ -297,8 +297,9 @@ def manifests() -> Json:
                                                                                             "crypt-mode": "none"}]}}})
     for name, what, remove, put in MANIFEST_FAULTS:
         value = {k: x for k, x in PLAIN.items() if k not in remove} | put
+        args = {"value": PLAIN} | ({"remove": remove} if remove else {}) | ({"put": put} if put else {})
         cases.append({"id": name, "rules": broken_rule(manifest.parse, json.dumps(value)), "does": what, "flags": ["CrashSafety"],
-                      "input": {"index.json": {"gen": "json", "args": {"value": PLAIN} | ({"remove": remove} if remove else {}) | ({"put": put} if put else {})}},
+                      "input": {"index.json": {"gen": "json", "args": args}},
                       "expect": REJECT})
     for name, what, source in (("not-json", "text that is no JSON", {"text": "backup-type: host\n"}), ("empty", "an empty file", {"hex": ""}),
                                ("cut", "the text ends in the middle", {"of": text, "edit": [{"truncate": 60}]}),

@@ -55,7 +55,8 @@ def stored_file(ctx: Context, archive: str, of: dict[str, Any] | None = None, pa
         stream = store.stream(found, archive, value)
         data = b"".join(stream.blocks(0, stream.size))
     if data != wanted:
-        raise Mismatch(f"{archive}: {len(wanted)} bytes, SHA-256 {hashlib.sha256(wanted).hexdigest()}", f"{len(data)} bytes, {hashlib.sha256(data).hexdigest()}")
+        raise Mismatch(f"{archive}: {len(wanted)} bytes, SHA-256 {hashlib.sha256(wanted).hexdigest()}",
+                       f"{len(data)} bytes, {hashlib.sha256(data).hexdigest()}")
 
 
 @check("restored")

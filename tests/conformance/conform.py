@@ -25,9 +25,10 @@ try:
 except ImportError:
     sys.exit("conform: needs Python's pytest (Debian: python3-pytest python3-pytest-xdist python3-h2 python3-zstandard python3-cryptography)")
 
-from conformance import report  # noqa: E402
-from conformance.adapters import Adapter, find, handshake  # noqa: E402
+from conformance import plugins, report  # noqa: E402
+from conformance.adapters import COMPILED, Adapter, find, handshake  # noqa: E402
 from conformance.cases import Case, CaseError, RunError, load, select  # noqa: E402
+from conformance.generate import lay, lay_args  # noqa: E402
 from conformance.options import ENV, Options  # noqa: E402
 from conformance.results import Run, failed_before, read  # noqa: E402
 from conformance.rules import text_of  # noqa: E402
@@ -77,8 +78,8 @@ def check_adapters(names: list[str]) -> tuple[list[Adapter], dict[str, str], lis
                 absent[adapter.label] = reason
             elif wrong := handshake(adapter, work):
                 raise RunError(f"adapter {adapter.label} {wrong}")
-            about.append({"adapter": adapter.label, "given": names[number], "version": version or "", "absent": reason, "about": adapter.config.get("about", ""),
-                          "roles": adapter.roles})
+            about.append({"adapter": adapter.label, "given": names[number], "version": version or "", "absent": reason,
+                          "about": adapter.config.get("about", ""), "roles": adapter.roles})
     return adapters, absent, about
 
 
@@ -86,11 +87,12 @@ def run_pytest(options: Options, jobs: str, collector: Collector) -> int:
     with tempfile.TemporaryDirectory(prefix="conform-") as folder:
         settings, log = Path(folder) / "options.json", Path(folder) / "pytest.log"
         options.save(settings)
-        words = ["-q", "-p", "no:cacheprovider", "--tb=short", "--rootdir", str(HERE), *(["-n", jobs] if jobs != "0" and find_spec("xdist") else []), str(HERE / "suite.py")]
-        os.environ[ENV] = str(settings)
+        parallel = ["-n", jobs] if jobs != "0" and find_spec("xdist") else []
+        words = ["-q", "-p", "no:cacheprovider", "--tb=short", "--rootdir", str(HERE), *parallel, str(HERE / "suite.py")]
+        os.environ |= {ENV: str(settings), COMPILED: str(Path(folder) / "compiled")}
         with open(log, "w") as f, contextlib.redirect_stdout(f):
             code = pytest.main(words, plugins=[collector])
-        del os.environ[ENV]
+        del os.environ[ENV], os.environ[COMPILED]
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             print(f"\npytest ended with {code!r}:\n{log.read_text()[-4000:]}", file=sys.stderr)
             return INVALID
@@ -123,10 +125,11 @@ def conclude(run: Run, code: int, wanted: int, known: list[list[str]], verbose: 
     """Shows failures and the table; the exit status."""
     print()
     failing = run.failing()
-    for result in failing if verbose else failing[:20]:
-        print(report.failure_text(run, result))
-    if len(failing) > 20 and not verbose:
-        print(f"… and {len(failing) - 20} more (-v shows all)\n")
+    families = report.families([r for r in run.results if r["verdict"] == "fail"] if verbose else failing)
+    for alike in families if verbose else families[:20]:
+        print(report.failure_text(run, alike))
+    if len(families) > 20 and not verbose:
+        print(f"… and {sum(map(len, families[20:]))} more that count (-v shows all, and those that do not)\n")
     errors = [r for r in run.results if r["verdict"] == "error"]
     for result in errors[:5]:
         print(f"error: {result['case']} ({result['adapter']}): {result['reason']}\n", file=sys.stderr)
@@ -154,7 +157,19 @@ def do_list(args: argparse.Namespace) -> int:
             print(f"{case.id}\n    {case.level}, {case.role}: {case.get('does')}")
             print("".join(f"    {rule}: {text_of(rule)[:200]}\n" for rule in case.rules), end="")
         else:
-            print(f"{case.id:<44} {case.level:<7} {case.role:<8} {' '.join(case.rules):<30} {case.get('does')}")
+            print(f"{case.id:<44} {case.level:<7} {case.role:<8} {case.verb:<15} {' '.join(case.rules):<30} {case.get('does')}")
+    return GOOD
+
+
+def do_lay(args: argparse.Namespace) -> int:
+    case = select(load(), [args.case])[0]
+    folder = Path(args.folder)
+    if folder.exists() and list(folder.iterdir()):
+        raise CaseError(f"{folder} is not empty")
+    plugins.load()
+    lay(case, folder / "case", folder / "out")
+    lay_args(folder / "case", case, case.verb, case.get("args", {}))
+    print(f"adapter {case.verb or 'VERB'} {folder.resolve() / 'case'} {folder.resolve() / 'out'}")
     return GOOD
 
 
@@ -170,11 +185,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog=os.environ.get("CONFORM_PROG", "conform.py"), formatter_class=argparse.RawDescriptionHelpFormatter,
                                   description="Plays the conformance cases against implementations; spec/adapters.md has the whole story.",
                                   epilog="Exit status: 0 nothing that counts failed, 1 something did, 2 usage, 3 the run is invalid.")
-    verbs = top.add_subparsers(required=True, metavar="list|run|report")
+    verbs = top.add_subparsers(required=True, metavar="list|run|report|lay")
     for name, function, text in (("list", do_list, "print cases without running them"), ("run", do_run, "play cases against adapters")):
         sub = verbs.add_parser(name, help=text, description=text)
         sub.set_defaults(function=function)
-        sub.add_argument("select", nargs="*", metavar="CASE", help="id, area, id prefix or pattern, e.g. idx, idx/didx-header*; default all")
+        sub.add_argument("select", nargs="*", metavar="CASE",
+                         help="id, area, id prefix or pattern, e.g. idx, idx/bad-*; role=, verb=, level= narrow it; default all")
         sub.add_argument("-v", "--verbose", action="store_true", help="a line per case, all failures")
     sub.add_argument("--adapter", action="append", metavar="NAME", help="name or path, NAME:PARAMETER; may be repeated (default pbsref)")
     sub.add_argument("--report", metavar="DIR", help="write results.jsonl, junit.xml, matrix.md, report.html and logs there")
@@ -185,6 +201,10 @@ def parser() -> argparse.ArgumentParser:
     verbs.choices["list"].add_argument("--json", action="store_true", help="whole cases, one JSON object a line")
     sub = verbs.add_parser("report", help="make matrix, JUnit and HTML again from results.jsonl")
     sub.set_defaults(function=do_report)
+    sub.add_argument("folder", metavar="DIR")
+    sub = verbs.add_parser("lay", help="lay the input of a case into DIR/case and what the verb announces into DIR/out, without running anything")
+    sub.set_defaults(function=do_lay)
+    sub.add_argument("case", metavar="CASE")
     sub.add_argument("folder", metavar="DIR")
     return top
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import subprocess
 import sys
@@ -11,27 +10,12 @@ import zlib
 from array import array
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from conformance.cases import ROOT, SPEC, CaseError
+from conformance.cases import SPEC, CaseError
 from conformance.generate import generator, repair, tree_generator
-
-GOLDEN = ROOT / "testdata" / "golden"
-M64 = (1 << 64) - 1
-
-
-@lru_cache(maxsize=4)
-def splitmix64(seed: int, size: int) -> bytes:
-    words, state = array("Q"), seed & M64
-    for _ in range(-(-size // 8)):
-        state = (state + 0x9E3779B97F4A7C15) & M64
-        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & M64
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & M64
-        words.append(z ^ (z >> 31))
-    if sys.byteorder == "big":
-        words.byteswap()
-    return words.tobytes()[:size]
+from oracle import golden
+from oracle.golden import GOLDEN, splitmix64
 
 
 def segment(text: str) -> bytes:
@@ -77,36 +61,16 @@ def vector(file: str, section: str, name: str, field: str) -> bytes:
 
 # ---- golden data ----
 
-@lru_cache(maxsize=None)
-def golden_module(name: str) -> ModuleType:
-    """`trees` or `reuse`, the scripts that build the sources of the golden archives."""
-    sys.path.insert(0, str(GOLDEN))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(GOLDEN))
-
-
 @tree_generator("golden")
 def golden_tree(path: Path, name: str) -> None:
     """A tree of testdata/golden/trees.py; needs root."""
-    module = golden_module("trees")
-    made = module.Tree(str(path))
-    module.TREES[name](made)
-    made.done()
+    golden.golden_tree(name, path)
 
 
 @tree_generator("scenario")
 def scenario(path: Path, name: str, generation: int) -> None:
     """A scenario of testdata/golden/reuse.py: generation 0 is built, a later one is applied to the tree that is there."""
-    step = golden_module("reuse").SCENARIOS[name][1]
-    if generation:
-        work = golden_module("reuse").Edit(str(path), generation)
-        step(None, work, generation)
-    else:
-        work = golden_module("trees").Tree(str(path))
-        step(work, None, 0)
-    work.done()
+    golden.scenario(name, path, generation)
 
 
 def _untar(*args: str) -> bytes:

@@ -7,7 +7,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from conformance.generate import generator, store_edit
+from conformance import trees
+from conformance.generate import generator, source, store_edit, tree_generator
 from oracle.pxar_items import CODE, GOODBYE_RECORD, HEADER, siphash24, tree_order
 
 Frame = dict[str, Any]
@@ -58,14 +59,19 @@ class _Archive:
             self.stack[-1]["children"].append((siphash24(frame["name"]), frame["start"], len(self.out) - frame["start"]))
 
 
+def _piece(text: str) -> bytes:
+    piece, _, count = text.partition("*")
+    return bytes.fromhex(piece) * int(count or 1)
+
+
 @generator("archive-items")
 def archive_items(items: list[str], reused: bool = False) -> bytes:
-    """An archive of items, each `TYPE HEX`; `GOODBYE` alone is the table that belongs there. With `reused`, sizes in the table as for
-    references to re-used payload."""
+    """An archive of items, each `TYPE HEX`; `GOODBYE` alone is the table that belongs there. HEX may be several pieces, `HEX*COUNT` is
+    one many times. With `reused`, sizes in the table as for references to re-used payload."""
     made = _Archive(reused)
     for item in items:
-        kind, _, content = item.partition(" ")
-        made.put(kind, bytes.fromhex(content))
+        kind, *pieces = item.split()
+        made.put(kind, b"".join(map(_piece, pieces)))
     return bytes(made.out)
 
 
@@ -98,6 +104,13 @@ def blob_of_zeros(size: int) -> bytes:
     import zstandard
     payload = zstandard.ZstdCompressor(level=1, write_content_size=False).compress(bytes(size))
     return blob.MAGICS["compressed"] + zlib.crc32(payload).to_bytes(4, "little") + payload
+
+
+@tree_generator("unsearchable")
+def unsearchable(path: Path) -> None:
+    """Files around a directory whose names can be listed and nothing more, by anyone but root."""
+    trees.build(path, [{"path": "a", "size": "100"}, {"path": "d", "kind": "dir"}, {"path": "d/x", "size": "100"}, {"path": "z", "size": "100"}], source)
+    (path / "d").chmod(0o444)
 
 
 @store_edit("encrypted-manifest")

@@ -1,24 +1,18 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Makes the inputs of cases: sources, edits, generators, repairs, trees, store edits (spec/cases/schema.json).
 
-As a program: `generate.py lay CASE-ID DIR` lays CASEDIR (and OUTDIR/target) of a case into a new directory;
-`generate.py list` shows what is registered. Registered functions are deterministic.
+`conform.py lay CASE-ID DIR` lays the input of a case into a directory. Registered functions are deterministic.
 """
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-if __name__ == "__main__":  # run as a file: the package's parent has to be found, and only once
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-from conformance import trees  # noqa: E402
-from conformance.cases import ROOT, Case, CaseError  # noqa: E402
+from conformance import trees
+from conformance.cases import ROOT, Case, CaseError
 
 F = TypeVar("F", bound=Callable[..., Any])
 GENERATORS: dict[str, Callable[..., bytes]] = {}
@@ -182,27 +176,3 @@ def lay(case: Case, folder: Path, out: Path) -> None:
         tree(folder / "tree", case.get("tree"))
     if case.get("target") is not None:
         tree(out / "target", case.get("target"))
-
-
-def main(argv: list[str]) -> int:
-    from conformance import cases, plugins
-    plugins.load()
-    if argv == ["list"]:
-        for title, table in (("generators", GENERATORS), ("trees", TREE_GENERATORS), ("repairs", REPAIRS),
-                             ("store edits", STORE_EDITS)):
-            print(f"{title}: {' '.join(sorted(table))}")
-        return 0
-    if len(argv) == 3 and argv[0] == "lay":
-        case = cases.select(cases.load(), [argv[1]])[0]
-        folder = Path(argv[2])
-        lay(case, folder / "case", folder / "out")
-        lay_args(folder / "case", case, case.verb, case.get("args", {}))
-        print(folder)
-        return 0
-    print(__doc__, file=sys.stderr)
-    return 2
-
-
-if __name__ == "__main__":
-    from conformance import generate
-    sys.exit(generate.main(sys.argv[1:]))

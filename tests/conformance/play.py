@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance import checks, generate, trees, views
-from conformance.adapters import ACCEPTED, REJECTED, UNSUPPORTED, Adapter, Outcome, end_group, tail
+from conformance.adapters import ACCEPTED, REJECTED, UNSUPPORTED, Adapter, Outcome, end_group, tail, wait
 from conformance.cases import ROOT, Case, CaseError
 from conformance.checks import Context, Mismatch
 from conformance.servers import Server
@@ -327,16 +327,13 @@ class Play:
                 raise Mismatch("the server starts and stays", f"ended with {process.returncode}: {_last_line(tail(log))}")
             if time.monotonic() > deadline:
                 raise Mismatch("OUTDIR/server.json", f"not there after {self.case.limit_s:g} s")
-            time.sleep(0.01)
+            time.sleep(0.002)
         return wire.peer(out_dir / "server.json")
 
     def stop(self, process: subprocess.Popen[bytes]) -> int:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
+            wait(process, 10)
         end_group(process)
         return int(process.returncode)
 

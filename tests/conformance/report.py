@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,6 +14,7 @@ from conformance import report_html
 from conformance.results import VERDICTS, Run
 from conformance.rules import text_of
 
+LOG_LINES = 3
 XML_BAD = {c: "?" for c in (*range(9), 11, 12, *range(14, 32))}
 
 
@@ -21,12 +24,25 @@ def repeat_command(run: Run, result: dict[str, Any]) -> str:
     return f"{prog} run {result['case']} --adapter {shlex.quote(given)} -v"
 
 
-def failure_text(run: Run, result: dict[str, Any]) -> str:
-    """A failure as the terminal shows it."""
+def failure_text(run: Run, alike: list[dict[str, Any]]) -> str:
+    """A failure as the terminal shows it, with the names of those of the same kind."""
+    result = alike[0]
     lines = [f"FAIL {result['case']} ({result['adapter']}, {result['level']})"]
     lines += [f"  {title}: {result[name]}" for title, name in (("expected", "expected"), ("actual  ", "actual"))]
+    lines += [f"  said:     {line}" for line in result["log"].strip().splitlines()[-LOG_LINES:] if line.strip() not in result["actual"]]
     lines += [f"  {rule}: {text_of(rule)[:300]}" for rule in result["rules"]]
-    return "\n".join([*lines, f"  repeat:   {repeat_command(run, result)}", ""])
+    lines += [f"  repeat:   {repeat_command(run, result)}"]
+    lines += textwrap.wrap(f"and {len(alike) - 1} like it: " + " ".join(r["case"] for r in alike[1:]), 140, initial_indent="  ", subsequent_indent="    ",
+                           break_on_hyphens=False) if len(alike) > 1 else []
+    return "\n".join([*lines, ""])
+
+
+def families(results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Failures of one adapter, one level and the same rules that look the same but for numbers, side by side."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for r in results:
+        found.setdefault((r["adapter"], r["level"], *r["rules"], re.sub(r"\d+", "#", r["actual"])), []).append(r)
+    return list(found.values())
 
 
 def table(run: Run) -> str:
@@ -36,7 +52,9 @@ def table(run: Run) -> str:
     for adapter in run.adapters:
         tally = run.tally(adapter["adapter"])
         lines.append(f"{adapter['adapter']:<{width}}" + "".join(f"{tally[v]:>13}" for v in VERDICTS))
-    lines.append(f"{len(run.failing())} failures count{' (strict)' if run.strict else ''}; {run.about.get('seconds', 0)} s")
+    rest = sum(r["verdict"] == "fail" for r in run.results) - len(run.failing())
+    lines.append(f"{len(run.failing())} failures count{' (strict)' if run.strict else ''}; "
+                 + (f"{rest} do not (by their level, or known from the baseline); " if rest else "") + f"{run.about.get('seconds', 0)} s")
     return "\n".join(lines)
 
 
@@ -45,7 +63,8 @@ def cell(run: Run, adapter: str, area: str) -> str:
     tally = run.tally(adapter, area)
     judged = tally["pass"] + tally["fail"]
     parts = [f"{tally['pass']}/{judged}"] if judged else []
-    parts += [f"{tally[v]} {v}" for v in ("info", "skip", "error") if tally[v]]
+    also = ("info", "skip", "error", "unsupported") if judged else ("info", "skip", "error")
+    parts += [f"{tally[v]} {v}" for v in also if tally[v]]
     return ", ".join(parts) or "–"
 
 

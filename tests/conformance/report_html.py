@@ -28,10 +28,18 @@ thead th { color: var(--faint); font-weight: 500 } td.n { white-space: nowrap }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .35rem 0; background: var(--paper) }
 details > summary { cursor: pointer; padding: .4rem .7rem; overflow-wrap: anywhere } details[open] > summary { border-bottom: 1px solid var(--line) }
 details > div { padding: .5rem .9rem } details details { background: var(--panel) }
-summary .right { float: right; padding-left: 1rem } summary::after { content: ""; display: block; clear: both } .bar { display: flex; height: 8px; width: 10rem; border-radius: 4px; overflow: hidden; background: var(--line) }
-.bar i { display: block; height: 100% } pre, code { font: 13px/1.45 ui-monospace, monospace } code { background: var(--panel); padding: 0 .2em; border-radius: 3px }
-pre { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .5rem .7rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0 .8rem }
-details details pre { background: var(--paper) } dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .3rem 0 } dt { color: var(--faint) } dd { margin: 0; overflow-wrap: anywhere }
+summary .right { float: right; padding-left: 1rem }
+summary::after { content: ""; display: block; clear: both }
+.bar { display: flex; height: 8px; width: 10rem; border-radius: 4px; overflow: hidden; background: var(--line) }
+.bar i { display: block; height: 100% }
+pre, code { font: 13px/1.45 ui-monospace, monospace }
+code { background: var(--panel); padding: 0 .2em; border-radius: 3px }
+pre { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .5rem .7rem;
+      overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; margin: .3rem 0 .8rem }
+details details pre { background: var(--paper) }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .3rem 0 }
+dt { color: var(--faint) }
+dd { margin: 0; overflow-wrap: anywhere }
 blockquote { margin: .2rem 0 .6rem; padding-left: .8rem; border-left: 3px solid var(--line) }
 a { color: var(--info) }
 """
@@ -114,7 +122,8 @@ class Page:
 
     def outcome(self, result: dict[str, Any]) -> str:
         """What one implementation did in a case."""
-        out = [f'<dl><dt>{esc(result["adapter"])}</dt><dd>{self.mark(result)} <span class=faint>{result["seconds"]:.2f} s</span> {esc(result["reason"])}</dd></dl>']
+        out = [f'<dl><dt>{esc(result["adapter"])}</dt><dd>{self.mark(result)} '
+               f'<span class=faint>{result["seconds"]:.2f} s</span> {esc(result["reason"])}</dd></dl>']
         if result["verdict"] == "fail":
             out.append(f'<div class=faint>expected</div><pre>{esc(result["expected"])}</pre><div class=faint>actual</div><pre>{esc(result["actual"])}</pre>')
         elif result["verdict"] == "info":
@@ -130,7 +139,8 @@ class Page:
         first, found = results[0], self.cases.get(ident)
         marks = " · ".join(f'{esc(r["adapter"])} {self.mark(r)}' for r in results if r["verdict"] not in ("unsupported", "skip"))
         does = esc(found.get("does")) if found else ""
-        out = [f'<details{f" id={chr(34)}{esc(ident)}{chr(34)}" if anchor else ""}><summary><span class=right>{marks}</span><b>{esc(ident)}</b> <span class=faint>{esc(first["level"])}</span> {does}</summary><div>']
+        out = [f'<details{f" id={chr(34)}{esc(ident)}{chr(34)}" if anchor else ""}><summary>'
+               f'<span class=right>{marks}</span><b>{esc(ident)}</b> <span class=faint>{esc(first["level"])}</span> {does}</summary><div>']
         if found and found.get("why"):
             out.append(f'<p>If this fails: {esc(found.get("why"))}</p>')
         out += [f"<b>{rule}</b><blockquote>{prose(text_of(rule))}</blockquote>" for rule in first["rules"]]

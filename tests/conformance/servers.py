@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from conformance.adapters import clean_env, end_group, program, tail
+from conformance.adapters import clean_env, end_group, program, tail, wait
 from conformance.cases import CaseError
 
 USER, PASSWORD = "root@pam", "pw-4711"
@@ -48,7 +48,7 @@ class Server:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 end_group(self.process)
                 raise CaseError(f"the server did not become ready: {tail(self.log)}")
-            time.sleep(0.005)
+            time.sleep(0.002)
         return dict(json.loads(ready.read_text()))
 
     def credentials(self) -> dict[str, str]:
@@ -63,10 +63,7 @@ class Server:
         """Orderly, so that the journal is complete."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                pass
+            wait(self.process, 20)
         end_group(self.process)
         if self.process.returncode not in (0, None):
             raise CaseError(f"our server ended with {self.process.returncode}: {tail(self.log)}")

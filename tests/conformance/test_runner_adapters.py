@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from conformance.adapters import FOLDER, end_group, find, handshake, program
+from conformance.adapters import FOLDER, end_group, find, handshake, program, wait
 from conformance.cases import SPEC, load, schema
 from conformance.play import play
-from conformance.runner_support import conform, make_adapter
+from conformance.runner_support import conform, make_adapter, make_case
 from conformance.servers import PASSWORD, TOKEN, TOKEN_SECRET, USER, Server
 from conformance.trees import remove_work
 
@@ -109,6 +109,87 @@ def test_a_server_that_cannot_be_used_is_skipped_with_the_reason(running_server:
     assert run.exit == 3 and reason in run.out
 
 
+# ---- crashes are not rejections ----
+
+ORACLE = f'''
+sys.path.insert(0, {str(FOLDER / "oracle")!r})
+import adapter
+def verb(call):
+    %s
+adapter.VERBS["blob-decode"] = verb
+adapter.common.exceptions_are_crashes()
+argv = [sys.argv[1], str(case), str(out)]
+sys.exit(adapter.common.answer(argv, adapter.show_version, adapter.VERBS, adapter.Call, adapter.REJECTIONS))
+'''
+
+
+@pytest.mark.parametrize("body, actual", [
+    ('raise adapter.OracleError("BLOB-050", 0, "no blob")', "rejected"), ("raise ValueError", "crash"), ("raise OSError", "crash"), ("return {}[0]", "crash"),
+    ("verb(call)", "crash"), ("raise MemoryError", "crash"), ("raise adapter.Unsupported", "unsupported")])
+def test_only_the_oracles_own_rejection_is_one(tmp_path: Path, body: str, actual: str) -> None:
+    """Where a case expects a rejection a traceback must not pass for it."""
+    result = play(make_case(expect={"verdict": "reject"}), make_adapter(tmp_path / "a", ORACLE % body), tmp_path / "work")
+    assert result.verdict == {"rejected": "pass", "crash": "fail", "unsupported": "unsupported"}[actual], result
+    assert result.actual.startswith(actual if actual != "unsupported" else "")
+
+
+def test_an_oracle_that_cannot_be_loaded_is_a_crash(tmp_path: Path) -> None:
+    body = f'import runpy\nsys.modules["oracle"] = None\nrunpy.run_path({str(FOLDER / "oracle" / "adapter.py")!r}, run_name="__main__")'
+    result = play(make_case(expect={"verdict": "reject"}), make_adapter(tmp_path / "a", body), tmp_path / "work")
+    assert result.verdict == "fail" and result.actual == "crash: exit status 70" and "ModuleNotFoundError" in result.log, result
+
+
+@pytest.mark.parametrize("name", ["example-python", "template"])
+def test_an_exception_in_a_shipped_example_is_a_crash(tmp_path: Path, name: str) -> None:
+    text = (FOLDER / name / "adapter.py").read_text().partition("\n")[2]
+    broken = text.replace("UNSUPPORTED\n", "{}[0]\n") if name == "template" else text.replace('raw = (case / "blob")', 'raw = (case / "none")')
+    result = play(make_case(expect={"verdict": "reject"}), make_adapter(tmp_path / "a", broken, head="#!/usr/bin/python3\n"), tmp_path / "work")
+    assert result.verdict == "fail" and result.actual.startswith("crash: exit status 70"), result
+
+
+PROGRAM = """#!/bin/sh
+case $1 in version) echo '{"client": {"version": "0"}}'; exit 0 ;; esac
+%s
+"""
+VERDICTS = [*((f"exit {n}", "rejected") for n in range(1, 6)), ("exit 130", "crash: exit status 70"),
+            ("exit 99", "crash: exit status 70"), ("kill -SEGV $$", "killed by SIGSEGV"), ("echo nonsense", "crash: exit status 70")]
+
+
+@pytest.mark.parametrize("body, actual", VERDICTS)
+def test_what_a_verb_of_pbsref_makes_of_an_exit_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, actual: str) -> None:
+    """An orderly refusal of the program, also of what the case says on the command line, or a crash."""
+    script = tmp_path / "program"
+    script.write_text(PROGRAM % body)
+    script.chmod(0o755)
+    monkeypatch.setenv("PBSREF", str(script))
+    result = play(make_case(expect={"verdict": "reject"}), find("pbsref"), tmp_path / "work")
+    assert (result.verdict, result.actual) == ("pass" if actual == "rejected" else "fail", actual), result
+
+
+@pytest.mark.parametrize("verb, words", [("pxar-create", []), ("pxar-extract", []), ("blob-encode", []), ("chunk", ["avg"]),
+                                         ("backup", ["password", "fingerprint"]), ("restore", ["password", "fingerprint", "snapshot", "archive"])])
+def test_a_usage_error_is_a_rejection_in_every_verb_of_pbsref(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, words: list[str]) -> None:
+    script = tmp_path / "program"
+    script.write_text(PROGRAM % "exit 2")
+    script.chmod(0o755)
+    monkeypatch.setenv("PBSREF", str(script))
+    (tmp_path / "case" / "args").mkdir(parents=True)
+    for word in words:
+        (tmp_path / "case" / "args" / word).write_text("1")
+    (tmp_path / "out").mkdir()
+    found = find("pbsref").call(verb, tmp_path / "case", tmp_path / "out", tmp_path / "home", tmp_path / "log", 30)
+    assert (found.exit, found.timed_out) == (1, False), found
+
+
+def test_the_end_of_a_process_is_noticed_at_once(tmp_path: Path) -> None:
+    quick = subprocess.Popen(["sleep", "0.1"])
+    assert wait(quick, 30) and quick.returncode == 0
+    slow = subprocess.Popen(["sleep", "60"])
+    assert not wait(slow, 0.05) and slow.returncode is None
+    slow.kill()
+    assert wait(slow, 30) and slow.returncode == -9
+
+
 # ---- servers that misbehave ----
 
 START = '''
@@ -145,7 +226,8 @@ def test_a_step_that_is_answered_differently_fails_with_its_number(tmp_path: Pat
 
 @needs_program
 def test_a_server_that_ignores_the_signal_fails(tmp_path: Path) -> None:
-    body = REAL + "signal.signal = lambda *_: None\nimport signal as s\n_ = s.pthread_sigmask(s.SIG_BLOCK, [s.SIGTERM])\nsys.exit(adapter.serve(adapter.Call(case, out)))"
+    body = REAL + "signal.signal = lambda *_: None\nimport signal as s\n" \
+        "_ = s.pthread_sigmask(s.SIG_BLOCK, [s.SIGTERM])\nsys.exit(adapter.serve(adapter.Call(case, out)))"
     result = play(one_server_case(), make_adapter(tmp_path / "deaf", body), tmp_path / "work")
     remove_work(tmp_path / "work")
     assert result.verdict == "fail" and "SIGTERM" in result.expected, result

@@ -100,11 +100,16 @@ def test_an_implementation_that_is_not_installed_is_skipped_with_its_reason(tmp_
 
 
 def test_broken_configurations_are_usage_errors(tmp_path: Path) -> None:
-    for number, config in enumerate(({"name": None}, {"run": None}, {"run": []}, {"roles": ["pilot"]}, {"run": [1]})):
+    wrong: list[tuple[dict[str, Any], str]] = [({"name": None}, '"name"'), ({"run": None}, '"run"'), ({"run": []}, '"run"'), ({"run": [1]}, '"run"'),
+                                               ({"roles": ["Reader"]}, "no role Reader; roles are reader"), ({"roles": None}, '"roles"')]
+    for number, (config, text) in enumerate(wrong):
         folder = tmp_path / f"bad{number}"
-        with pytest.raises(CaseError):
+        with pytest.raises(CaseError, match=text):
             make_adapter(folder, "", **config)
-        assert conform("run", "blob", "--adapter", folder).exit == 2
+        run = conform("run", "blob", "--adapter", folder)
+        assert run.exit == 2 and text in run.err and "Error(" not in run.err
+    (tmp_path / "bad0" / "adapter.json").write_text("{")
+    assert "Expecting property name" in conform("run", "blob", "--adapter", tmp_path / "bad0").err
 
 
 # ---- baseline, strict ----
@@ -166,6 +171,50 @@ def test_cases_are_selected_by_id_area_prefix_and_pattern() -> None:
     assert chosen("made/x", "made/*c") == ["made/ab-c", "made/x"]
     with pytest.raises(CaseError, match="nope"):
         chosen("made", "nope")
+
+
+def test_role_verb_and_level_narrow_what_is_selected() -> None:
+    cases = [make_case(id=i, role=role, verb=verb, level=level) for i, role, verb, level in
+             (("a", "reader", "pxar-entries", "must"), ("b", "reader", "index-decode", "should"), ("c", "chunker", "chunk", "must"))]
+
+    def chosen(*words: str) -> str:
+        return "".join(c.id[-1] for c in select(cases, list(words)))
+    assert (chosen("role=reader"), chosen("role=reader", "level=must"), chosen("verb=chunk", "verb=index-decode")) == ("ab", "a", "bc")
+    assert chosen("role=reader", "made/b") == "b"
+    for words in (("role=pilot",), ("colour=red",), ("role=reader", "verb=chunk"), ("role=reader", "made/c")):
+        with pytest.raises(CaseError):
+            chosen(*words)
+
+
+def test_lay_makes_what_an_adapter_is_given(tmp_path: Path) -> None:
+    target = tmp_path / "laid"
+    run = conform("lay", "blob/plain-hello", target)
+    assert run.exit == 0 and run.out.split() == ["adapter", "blob-decode", str(target / "case"), str(target / "out")]
+    assert (target / "case" / "blob").read_bytes()[12:] == b"hello" and (target / "case" / "case.json").is_file()
+    assert conform("lay", "blob/plain-hello", target).exit == 2  # never into what is there
+
+
+def test_what_a_crashing_adapter_said_is_shown(tmp_path: Path) -> None:
+    folder = make_adapter(tmp_path / "clumsy", "print('no such room'); sys.exit(70)").folder
+    run = conform("run", "blob/plain-hello", "--adapter", folder)
+    assert run.exit == 1 and re.search(r"crash: exit status 70\n +said: +no such room", run.out), run.out
+
+
+def test_failures_alike_are_shown_once(tmp_path: Path) -> None:
+    folder = make_adapter(tmp_path / "deaf", "sys.exit(70)").folder
+    run = conform("run", "blob", "--adapter", folder)
+    named = re.findall(r"blob/[a-z0-9-]+", re.sub(r"repeat:.*", "", run.out))
+    must = {line.split()[0] for line in conform("list", "blob", "level=must").out.splitlines()}
+    assert len(must) == len(named) > run.out.count("FAIL") and set(named) == must, run.out
+
+
+def test_failures_that_do_not_count_are_shown_on_request(sloppy: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    conform("run", *BLOBS, "--adapter", sloppy, "--report", before)
+    words = ("run", *BLOBS, "--adapter", sloppy, "--baseline", before / "results.jsonl")
+    quiet, loud = conform(*words), conform(*words, "-v")
+    assert "0 failures count; 1 do not" in quiet.out and "FAIL" not in quiet.out
+    assert "FAIL blob/payload-flipped" in loud.out and loud.exit == 0
 
 
 def test_list_prints_without_running() -> None:

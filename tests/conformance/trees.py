@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from conformance.names import mtime_ns, to_bytes
 MTIME = "1700000000.000000000"
 
 
+@lru_cache(maxsize=4)
 def noise(seed: bytes, size: int) -> bytes:
     """Bytes that do not compress: SHA-256 in counter mode over the seed."""
     out = bytearray()

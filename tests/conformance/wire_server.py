@@ -2,8 +2,8 @@
 """Further operations of server cases: calls with any parameter wrong, REST, hand-written requests, sessions that end in any way.
 
 Texts of members may hold `{wid:NAME}` `{digest:DATA}` `{size:DATA}` `{encoded:DATA}` (length of the uncompressed blob) `{csum:NAME}`
-`{CSUM:NAME}` (in upper case) `{digests:NAME}` (checksum as of a fixed index) `{id}` `{time}` `{store}`; DATA is text, `zeros:N` or `noise:N`. A string that is just `{wid:NAME}` is a number in JSON. null in a
-query leaves the parameter out.
+`{CSUM:NAME}` (in upper case) `{digests:NAME}` (checksum as of a fixed index) `{id}` `{time}` `{store}`; DATA is text, `zeros:N` or
+`noise:N`. A string that is just `{wid:NAME}` is a number in JSON. null in a query leaves the parameter out.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# covers: PXAR-134 PXAR-135 PXAR-036 IDX-015 IDX-030 IDX-051 BLOB-059 BLOB-061 CAT-080 MAN-048 CRY-037 CHK-086
+# covers: PXAR-134 PXAR-135 PXAR-036 IDX-015 IDX-030 IDX-051 BLOB-059 BLOB-061 CAT-080 MAN-048 CRY-037 CHK-086 PXAR-271
 # SPDX-License-Identifier: MIT
 """`pbsref inspect`, `blob encode` and `chunk --script`, against the independent reader."""
 from __future__ import annotations

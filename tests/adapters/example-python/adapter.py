@@ -5,6 +5,7 @@ import hashlib
 import json
 import struct
 import sys
+import traceback
 import zlib
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def main(verb: str, case: str, out: str) -> int:
         return 1
     except Unsupported:
         return 127
+    except Exception:  # Python's own 1 would be "rejected"
+        traceback.print_exc()
+        return 70
     return 0
 
 

@@ -3,58 +3,43 @@
 """Adapter of tests/oracle, the independent Python implementation of every format."""
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.dont_write_bytecode = True
+sys.path[0:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+sys.dont_write_bytecode = sys.pycache_prefix is None
 
-from conformance.names import to_bytes, to_text  # noqa: E402
+import common  # noqa: E402
+from common import Unsupported  # noqa: E402
+
+if __name__ == "__main__":
+    common.exceptions_are_crashes()
+
+from conformance.names import to_text  # noqa: E402
 from conformance.oracle_views import entry_view  # noqa: E402
 from oracle import archive_tree, blob, catalog, chunker, index, manifest, pxar, pxar_write  # noqa: E402
 from oracle.crypto import Key, load_key, parse_key_file  # noqa: E402
 from oracle.errors import OracleError  # noqa: E402
 
+REJECTIONS = (OracleError,)  # any other exception is a crash of the oracle
 KINDS = {"d": "dir", "f": "file", "l": "symlink", "h": "hardlink", "b": "blockdev", "c": "chardev", "p": "fifo", "s": "socket"}
 
 
-class Call:
-    """One call: CASEDIR, OUTDIR, options."""
-
-    def __init__(self, case_dir: str, out_dir: str) -> None:
-        self.case, self.out = Path(case_dir), Path(out_dir)
-
-    def has(self, name: str) -> bool:
-        return (self.case / "args" / name).exists()
-
-    def text(self, name: str) -> str:
-        return (self.case / "args" / name).read_bytes().decode()
-
-    def list(self, name: str) -> list[str]:
-        return self.text(name).split("\n")[:-1] if self.has(name) else []
-
+class Call(common.Call):
     def data(self, name: str) -> bytes:
         return (self.case / name).read_bytes()
 
     def key(self) -> Key | None:
         return load_key(str(self.case / "key.json")) if (self.case / "key.json").exists() else None
 
-    def view(self, value: dict[str, Any]) -> None:
-        (self.out / "view.json").write_text(json.dumps(value, indent=1), encoding="utf-8")
-
     def reader(self) -> pxar.Reader:
         if (self.case / "archive.mpxar").exists():
             payload = self.case / "archive.ppxar"
             return pxar.open_reader(str(self.case / "archive.mpxar"), str(payload) if payload.exists() else None)
         return pxar.open_reader(str(self.case / "archive.pxar"))
-
-
-class Unsupported(Exception):
-    pass
 
 
 def pxar_entries(call: Call) -> None:
@@ -83,17 +68,33 @@ def pxar_verify(call: Call) -> None:
 def pxar_lookup(call: Call) -> None:
     reader = call.reader()
     by_path = {e.path: entry_view(reader, e) for e in reader}
-    call.view({"found": [by_path.get(to_bytes(p)) for p in call.list("paths")]})
+    call.view({"found": [look_up(by_path, path) for path in call.names("paths")]})
+
+
+def look_up(by_path: dict[bytes, Any], path: bytes) -> Any:
+    """One component after the other (PXAR-271); no component is the root."""
+    found, names = by_path[b""], [name for name in path.split(b"/") if name not in (b"", b".")]
+    for number, name in enumerate(names):
+        if name == b"..":
+            raise OracleError("PXAR-271", None, "cannot enter parent directory in archive")
+        if found["kind"] != "dir":
+            raise OracleError("PXAR-271", None, f"{found['path']!r} is no directory")
+        found = by_path.get(b"/".join(names[:number + 1]))
+        if found is None:
+            return None
+    return found
 
 
 def pxar_extract(call: Call) -> None:
-    if any((call.case / "args").iterdir()) or (call.out / "target").exists():
+    if {path.name for path in (call.case / "args").iterdir()} - {"strict", *common.OVERWRITE_FLAGS}:
         raise Unsupported
-    archive_tree.extract(call.reader(), str(call.out / "target"))
+    files, symlinks, hardlinks = (call.has("overwrite") or call.has(f"overwrite-{what}") for what in ("files", "symlinks", "hardlinks"))
+    over = archive_tree.Over(call.has("allow-existing-dirs"), files, symlinks, hardlinks, call.has("strict"))
+    archive_tree.extract(call.reader(), str(call.out / "target"), over)
 
 
 def pxar_create(call: Call) -> None:
-    options = pxar_write.Options([to_bytes(p) for p in call.list("exclude")], all_file_systems=call.has("all-file-systems"),
+    options = pxar_write.Options(call.patterns("exclude"), all_file_systems=call.has("all-file-systems"),
                                  xattrs=not call.has("no-xattrs"), acls=not call.has("no-acls"), fcaps=not call.has("no-fcaps"))
     split = call.has("split")
     with open(call.out / ("archive.mpxar" if split else "archive.pxar"), "xb") as archive:
@@ -207,22 +208,10 @@ VERBS: dict[str, Callable[[Call], None]] = {
     "key-open": key_open}
 
 
-def main(argv: list[str]) -> int:
-    if argv == ["--version"]:
-        print(f"oracle on Python {sys.version.split()[0]}")
-        return 0
-    verb, case_dir, out_dir = argv
-    if verb not in VERBS:
-        return 127
-    try:
-        VERBS[verb](Call(case_dir, out_dir))
-    except Unsupported:
-        return 127
-    except (OracleError, OSError, ValueError) as e:
-        print(f"rejected: {e}", file=sys.stderr)
-        return 1
+def show_version() -> int:
+    print(f"oracle on Python {sys.version.split()[0]}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(common.answer(sys.argv[1:], show_version, VERBS, Call, REJECTIONS))

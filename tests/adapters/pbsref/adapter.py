@@ -5,22 +5,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
 
-ACCEPTED, REJECTED, UNSUPPORTED, CRASH = 0, 1, 127, 2
-USAGE = 2
-REFUSALS = (1, 3, 4, 5)  # failed, malformed, peer, done in part; 2 = usage would be this adapter's fault
-ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.dont_write_bytecode = sys.pycache_prefix is None
+
+from common import ACCEPTED, CRASH, CommandCall, Unsupported, answer, ended, exceptions_are_crashes  # noqa: E402
+
+# failed, usage, malformed, peer, done in part: what a case says (patterns, archive names, sizes) may be a usage error too (CLI-009)
+REFUSALS = (1, 2, 3, 4, 5)
 FIXED = 4 << 20
-EXTRACT_FLAGS = ("strict", "allow-existing-dirs", "overwrite", "overwrite-files", "overwrite-symlinks", "overwrite-hardlinks", "no-xattrs",
-                 "no-acls", "no-fcaps", "no-device-nodes", "no-fifos", "no-sockets")
 SERVER_USER, SERVER_PASSWORD, SERVER_TOKEN, SERVER_SECRET = "root@pam", "secret", "root@pam!t1", "tok-secret"
 
 
@@ -28,74 +26,23 @@ def program() -> str | None:
     path = os.environ.get("PBSREF")
     if path:
         return path
+    import shutil  # only here: every call would pay for it
     built = Path(__file__).resolve().parents[3] / "build" / "pbsref"
     return str(built) if os.access(built, os.X_OK) else shutil.which("pbsref")
 
 
-class Unsupported(Exception):
-    pass
-
-
-class Call:
+class Call(CommandCall):
     """One call of the adapter."""
-
-    def __init__(self, case_dir: str, out_dir: str) -> None:
-        self.case, self.out = Path(case_dir), Path(out_dir)
-        self.env = dict(os.environ)
-
-    def has(self, name: str) -> bool:
-        return (self.case / "args" / name).exists()
-
-    def text(self, name: str) -> str:
-        return os.fsdecode((self.case / "args" / name).read_bytes())
-
-    def list(self, name: str) -> list[str]:
-        return self.text(name).split("\n")[:-1] if self.has(name) else []
-
-    def names(self, name: str) -> list[bytes]:
-        """Name text as bytes."""
-        return [ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), os.fsencode(one)) for one in self.list(name)]
-
-    def options(self, *names: str) -> list[str]:
-        """--NAME VALUE for those that are set; a file without content is a flag."""
-        words = []
-        for name in names:
-            if self.has(name):
-                words += [f"--{name}", *([self.text(name)] if self.text(name) else [])]
-        return words
-
-    def repeated(self, option: str, name: str) -> list[bytes]:
-        return [word for value in self.names(name) for word in (f"--{option}".encode(), value)]
 
     def key(self) -> list[str]:
         path = self.case / "key.json"
         return ["--keyfile", str(path)] if path.exists() else []
 
-    def archive(self) -> list[str]:
-        """The archive file and what names its payload."""
-        split = self.case / "archive.mpxar"
-        if not split.exists():
-            return [str(self.case / "archive.pxar")]
-        payload = self.case / "archive.ppxar"
-        return [str(split), *(["--payload-input", str(payload)] if payload.exists() else [])]
-
-    def run(self, *words: str | bytes, refusals: tuple[int, ...] = REFUSALS) -> int:
-        """The exit status as an adapter's."""
-        self.stdout = b""
+    def run(self, *words: str | bytes) -> int:
+        """The exit status as an adapter's; `stdout` is what was printed."""
         run = subprocess.run([program() or "pbsref", *words], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self.stdout = run.stdout
-        if run.returncode == 0:
-            return ACCEPTED
-        if run.returncode in refusals:
-            return REJECTED
-        print(f"ended with {run.returncode}", file=sys.stderr)
-        if run.returncode < 0:
-            sys.stdout.flush()
-            die(-run.returncode)
-        return CRASH
-
-    def view(self, value: Any) -> None:
-        (self.out / "view.json").write_text(json.dumps(value), encoding="utf-8")
+        return ended(run.returncode, REFUSALS)
 
     def inspect(self, kind: str, *words: str | bytes) -> int:
         """`pbsref inspect`, whose output is the view."""
@@ -103,13 +50,6 @@ class Call:
         if status == ACCEPTED:
             self.view(json.loads(self.stdout))
         return status
-
-
-def die(signo: int) -> NoReturn:
-    """As the program died, so that the suite sees the signal."""
-    signal.signal(signo, signal.SIG_DFL)
-    os.kill(os.getpid(), signo)
-    sys.exit(CRASH)
 
 
 # ---- reader ----
@@ -127,11 +67,11 @@ def pxar_verify(call: Call) -> int:
 
 
 def pxar_lookup(call: Call) -> int:
-    return call.inspect("archive", *call.archive(), *call.repeated("lookup", "paths"))
+    return call.inspect("archive", *call.archive(), *(word for path in call.names("paths") for word in (b"--lookup", path)))
 
 
 def pxar_extract(call: Call) -> int:
-    return call.run("pxar", "extract", *call.archive(), str(call.out / "target"), *call.options(*EXTRACT_FLAGS), *call.repeated("pattern", "patterns"))
+    return call.run("pxar", "extract", *call.extract_words())
 
 
 def blob_decode(call: Call) -> int:
@@ -162,12 +102,7 @@ def key_open(call: Call) -> int:
 # ---- writer, chunker ----
 
 def pxar_create(call: Call) -> int:
-    split = call.has("split")
-    archive = call.out / ("archive.mpxar" if split else "archive.pxar")
-    payload = ["--payload-output", str(call.out / "archive.ppxar")] if split else []
-    return call.run("pxar", "create", str(archive), str(call.case / "tree"), *payload, *call.repeated("exclude", "exclude"),
-                    *call.options("all-file-systems", "no-xattrs", "no-acls", "no-fcaps"),
-                    refusals=(*REFUSALS, USAGE))  # a pattern that cannot be parsed
+    return call.run("pxar", "create", *call.create_words())
 
 
 def blob_encode(call: Call) -> int:
@@ -193,21 +128,12 @@ def chunk_stream(call: Call) -> int:
 
 # ---- client, server ----
 
-def connect(call: Call) -> list[str]:
-    call.env |= {"PBS_PASSWORD": call.text("password"), "PBS_FINGERPRINT": call.text("fingerprint")}
-    return call.options("repository", "ns", "keyfile")
-
-
 def backup(call: Call) -> int:
-    mode = ["--change-detection-mode", call.text("mode")] if call.has("mode") else []
-    return call.run("backup", *call.list("archives"), *mode, *connect(call), *call.repeated("exclude", "exclude"),
-                    *call.options("backup-type", "backup-id", "backup-time", "crypt-mode", "chunk-size", "all-file-systems", "skip-lost-and-found"),
-                    refusals=(*REFUSALS, 2))  # archive names and sources of a case may be the wrong ones
+    return call.run("backup", *call.backup_words())
 
 
 def restore(call: Call) -> int:
-    return call.run("restore", call.text("snapshot"), call.text("archive"), str(call.out / "target"), *connect(call),
-                    *call.options(*EXTRACT_FLAGS[1:6]), *call.repeated("pattern", "patterns"), refusals=(*REFUSALS, 2))
+    return call.run("restore", *call.restore_words())
 
 
 def serve(call: Call) -> int:
@@ -225,7 +151,7 @@ def serve(call: Call) -> int:
         if server.poll() is not None:
             return CRASH
         try:
-            server.wait(0.01)
+            server.wait(0.002)
         except subprocess.TimeoutExpired:
             pass
     line = json.loads(ready.read_text())
@@ -257,17 +183,6 @@ def show_version() -> int:
     return 0
 
 
-def main(argv: list[str]) -> int:
-    if argv == ["--version"]:
-        return show_version()
-    verb, case_dir, out_dir = argv
-    if verb not in VERBS:
-        return UNSUPPORTED
-    try:
-        return VERBS[verb](Call(case_dir, out_dir))
-    except Unsupported:
-        return UNSUPPORTED
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exceptions_are_crashes()
+    sys.exit(answer(sys.argv[1:], show_version, VERBS, Call))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,56 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.dont_write_bytecode = True
+sys.path[0:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+sys.dont_write_bytecode = sys.pycache_prefix is None
+
+from common import CommandCall, Unsupported, answer, ended, exceptions_are_crashes  # noqa: E402
 
 CLIENT, PXAR = "proxmox-backup-client", "pxar"
-REFUSAL = 255  # CLI-010
-ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
-EXTRACT_FLAGS = ("strict", "allow-existing-dirs", "overwrite", "overwrite-files", "overwrite-symlinks", "overwrite-hardlinks", "no-xattrs",
-                 "no-acls", "no-fcaps", "no-device-nodes", "no-fifos", "no-sockets")
+REFUSALS = (255, 1, 2, 3, 4, 5)  # CLI-009, and those of a program that stands in
 
 
-class Unsupported(Exception):
-    pass
-
-
-class Call:
-    def __init__(self, case_dir: str, out_dir: str) -> None:
-        self.case, self.out = Path(case_dir), Path(out_dir)
-        self.env = dict(os.environ)
-
-    def has(self, name: str) -> bool:
-        return (self.case / "args" / name).exists()
-
-    def text(self, name: str) -> str:
-        return os.fsdecode((self.case / "args" / name).read_bytes())
-
-    def list(self, name: str) -> list[str]:
-        return self.text(name).split("\n")[:-1] if self.has(name) else []
-
-    def options(self, *names: str) -> list[str]:
-        words = []
-        for name in names:
-            if self.has(name):
-                words += [f"--{name}", *([self.text(name)] if self.text(name) else [])]
-        return words
-
-    def repeated(self, option: str, name: str) -> list[bytes]:
-        values = [ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), os.fsencode(one)) for one in self.list(name)]
-        return [word for value in values for word in (f"--{option}".encode(), value)]
-
-    def archive(self) -> list[str]:
-        split, payload = self.case / "archive.mpxar", self.case / "archive.ppxar"
-        if not split.exists():
-            return [str(self.case / "archive.pxar")]
-        return [str(split), *(["--payload-input", str(payload)] if payload.exists() else [])]
-
+class Call(CommandCall):
     def run(self, *words: str | bytes) -> int:
         if shutil.which(os.fsdecode(words[0])) is None:
             raise Unsupported
-        status = subprocess.run(words, env=self.env, stdin=subprocess.DEVNULL).returncode
-        return {0: 0, REFUSAL: 1, 1: 1, 3: 1, 4: 1, 5: 1}.get(status, 2)
+        return ended(subprocess.run(words, env=self.env, stdin=subprocess.DEVNULL).returncode, REFUSALS)
 
 
 def pxar_entries(call: Call) -> int:
@@ -77,7 +40,7 @@ def pxar_entries(call: Call) -> int:
         status = call.run(PXAR, "extract", *call.archive(), str(call.out / "target"), "--strict")
     if status == 0:
         version = "2" if (call.case / "archive.mpxar").exists() else "1"
-        (call.out / "view.json").write_text(json.dumps({"version": version, "entries": describe(call.out / "target")}))
+        call.view({"version": version, "entries": describe(call.out / "target")})
     return status
 
 
@@ -123,30 +86,19 @@ def acl_of(node: Any) -> dict[str, Any]:
 
 
 def pxar_extract(call: Call) -> int:
-    return call.run(PXAR, "extract", *call.archive(), str(call.out / "target"), *call.options(*EXTRACT_FLAGS), *call.repeated("pattern", "patterns"))
+    return call.run(PXAR, "extract", *call.extract_words())
 
 
 def pxar_create(call: Call) -> int:
-    split = call.has("split")
-    payload = ["--payload-output", str(call.out / "archive.ppxar")] if split else []
-    return call.run(PXAR, "create", str(call.out / ("archive.mpxar" if split else "archive.pxar")), str(call.case / "tree"), *payload,
-                    *call.repeated("exclude", "exclude"), *call.options("all-file-systems", "no-xattrs", "no-acls", "no-fcaps"))
-
-
-def connect(call: Call) -> list[str]:
-    call.env |= {"PBS_PASSWORD": call.text("password"), "PBS_FINGERPRINT": call.text("fingerprint")}
-    return call.options("repository", "ns", "keyfile")
+    return call.run(PXAR, "create", *call.create_words())
 
 
 def backup(call: Call) -> int:
-    mode = ["--change-detection-mode", call.text("mode")] if call.has("mode") else []
-    return call.run(CLIENT, "backup", *call.list("archives"), *mode, *connect(call), *call.repeated("exclude", "exclude"),
-                    *call.options("backup-type", "backup-id", "backup-time", "crypt-mode", "chunk-size", "all-file-systems", "skip-lost-and-found"))
+    return call.run(CLIENT, "backup", *call.backup_words())
 
 
 def restore(call: Call) -> int:
-    return call.run(CLIENT, "restore", call.text("snapshot"), call.text("archive"), str(call.out / "target"), *connect(call),
-                    *call.options(*EXTRACT_FLAGS[1:6]), *call.repeated("pattern", "patterns"))
+    return call.run(CLIENT, "restore", *call.restore_words())
 
 
 VERBS: dict[str, Callable[[Call], int]] = {"pxar-entries": pxar_entries, "pxar-extract": pxar_extract, "pxar-create": pxar_create,
@@ -170,15 +122,6 @@ def show_version() -> int:
     return 0
 
 
-def main(argv: list[str]) -> int:
-    if argv == ["--version"]:
-        return show_version()
-    verb, case_dir, out_dir = argv
-    try:
-        return VERBS[verb](Call(case_dir, out_dir)) if verb in VERBS else 127
-    except Unsupported:
-        return 127
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exceptions_are_crashes()
+    sys.exit(answer(sys.argv[1:], show_version, VERBS, Call))

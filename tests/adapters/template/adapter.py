@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 """Template of an adapter: fill in the verbs that your implementation can do and delete the others (spec/adapters.md).
 
-A verb returns ACCEPTED or REJECTED; an exception or a signal counts as a crash of the implementation.
+A verb returns ACCEPTED or REJECTED; an exception or a signal counts as a crash of the implementation. (Python alone would end with 1
+after an exception, which means "rejected": hence the last lines.)
 """
 import json
 import sys
+import traceback
 from pathlib import Path
 
-ACCEPTED, REJECTED, UNSUPPORTED = 0, 1, 127
+ACCEPTED, REJECTED, UNSUPPORTED, CRASH = 0, 1, 127, 70
 
 
 class Call:
@@ -135,4 +137,9 @@ if __name__ == "__main__":
         print("template 1")  # or print the reason to stderr and exit with 1, if the implementation is not installed
         sys.exit(0)
     verb, case_dir, out_dir = sys.argv[1:]
-    sys.exit(VERBS[verb](Call(case_dir, out_dir)) if verb in VERBS else UNSUPPORTED)
+    try:
+        status = VERBS[verb](Call(case_dir, out_dir)) if verb in VERBS else UNSUPPORTED
+    except Exception:
+        traceback.print_exc()
+        status = CRASH
+    sys.exit(status)

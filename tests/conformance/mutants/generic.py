@@ -219,12 +219,14 @@ FILES = [Generic("first-byte", "the first byte written is wrong", files=rewrite(
          Generic("last-byte", "the last byte is wrong", files=rewrite(flipped(1.0))),
          Generic("cut-short", "the last byte is missing", files=rewrite(lambda d: d[:-1])),
          Generic("one-more", "a byte too many", files=rewrite(lambda d: d + b"\0")), Generic("no-file", "nothing is written", files=gone)]
-TREES = [Generic("name-missing", "a name is not restored", files=last("any", remove)), Generic("name-invented", "a name that is not in the archive", files=made_more),
+TREES = [Generic("name-missing", "a name is not restored", files=last("any", remove)),
+         Generic("name-invented", "a name that is not in the archive", files=made_more),
          Generic("content-wrong", "a byte more in a file", files=last("file", other_bytes)),
          Generic("mode-wrong", "another mode", files=last("real", lambda p: p.chmod(p.stat().st_mode & 0o7777 ^ 1))),
          Generic("mtime-wrong", "a nanosecond later", files=last("any", other_time)),
          Generic("owner-wrong", "another owner", files=last("any", lambda p: os.chown(p, p.lstat().st_uid + 1, -1, follow_symlinks=False))),
-         Generic("escapes", "writes through a link that leads outside", files=escaped), Generic("escapes-new", "makes a name outside", files=escaped_new)]
+         Generic("escapes", "writes through a link that leads outside", files=escaped),
+         Generic("escapes-new", "makes a name outside", files=escaped_new)]
 STATUS = [Generic("accepts-everything", "exit status 0 and an empty view", exit=ACCEPTED), Generic("rejects-everything", "exit status 1", exit=REJECTED),
           Generic("crashes", "dies", exit=lab.CRASH)]
 ALL = [*STATUS, *VIEWS, *FILES, *TREES]

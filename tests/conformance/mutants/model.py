@@ -38,8 +38,7 @@ def mutant(name: str, rule: str, areas: str, does: str, *patches: Patch) -> Muta
 
 
 # modules that are found elsewhere than their name says
-PLACES = {"adapter": ADAPTER, "lib_reuse": TESTS / "e2e" / "lib_reuse.py", "client": Path(__file__).with_name("client.py"),
-          "extractor": Path(__file__).with_name("extractor.py")}
+PLACES = {"adapter": ADAPTER, "lib_reuse": TESTS / "e2e" / "lib_reuse.py", "client": Path(__file__).with_name("client.py")}
 
 
 def source_path(module: str) -> Path:

@@ -53,8 +53,10 @@ def first_archive(words: Words) -> Words:
 
 CHANGES: dict[str, Callable[[Words], Words]] = {
     "no-ns": lambda w: without(w, "--ns"), "no-key": lambda w: without(w, "--keyfile", "--crypt-mode"), "no-exclude": lambda w: without(w, "--exclude"),
-    "no-crypt-mode": lambda w: without(w, "--crypt-mode"), "no-chunk-size": lambda w: without(w, "--chunk-size"), "no-pattern": lambda w: without(w, "--pattern"),
-    "always-legacy": lambda w: without(w, "--change-detection-mode"), "metadata-is-data": lambda w: mode(w, "metadata", "data"), "data-is-metadata": lambda w: mode(w, "data", "metadata"),
+    "no-crypt-mode": lambda w: without(w, "--crypt-mode"),
+    "no-chunk-size": lambda w: without(w, "--chunk-size"), "no-pattern": lambda w: without(w, "--pattern"),
+    "always-legacy": lambda w: without(w, "--change-detection-mode"),
+    "metadata-is-data": lambda w: mode(w, "metadata", "data"), "data-is-metadata": lambda w: mode(w, "data", "metadata"),
     "late": lambda w: other(w, "--backup-time", lambda t: str(int(t) + 1)), "other-group": lambda w: other(w, "--backup-id", lambda i: i + os.urandom(4).hex()),
     "trusting": trusting, "first-archive": first_archive,
 }

@@ -2,6 +2,7 @@
 """Readers with one defect each: what they wrongly refuse, what they read wrongly, and every check left out."""
 from __future__ import annotations
 
+from conformance.mutants import hostile
 from conformance.mutants.model import Mutant, dropped_checks, mutant
 
 PXAR = "pxar verify access extract"
@@ -62,14 +63,14 @@ ARCHIVE = [
     mutant("one-level-lost", "PXAR-035", PXAR, "paths without the upper directories", (P, 'path = frame.entry.path + b"/" + name if frame.entry.path else name', 'path = frame.entry.path.rpartition(b"/")[2] + b"/" + name if frame.entry.path else name')),
     mutant("last-entry-lost", "PXAR-037", PXAR, "sockets and fifos swallow the next entry", (P, 'if item.type in ("FILENAME", "GOODBYE", "APPENDIX"):\n                return', 'if item.type in ("FILENAME", "GOODBYE", "APPENDIX"):\n                entry.end += item.size if item.type == "FILENAME" and entry.kind != "dir" else 0\n                return')),
     mutant("lookup-by-basename", "PXAR-260", "access", "finds an entry by its last name alone", ("adapter", "by_path = {e.path: entry_view(reader, e) for e in reader}", "by_path = {e.path.rpartition(b'/')[2]: entry_view(reader, e) for e in reader}")),
-    mutant("lookup-missing-fails", "PXAR-260", "access", "a path that is not there is an error", ("adapter", "by_path.get(to_bytes(p)) for p", "by_path[to_bytes(p)] for p")),
+    mutant("lookup-missing-fails", "PXAR-260", "access", "a path that is not there is an error", ("adapter", "        if found is None:\n            return None\n", "")),
     mutant("lookup-root-missing", "PXAR-260", "access", "the root cannot be looked up", ("adapter", "for e in reader}\n    call.view({\"found\"", "for e in reader if e.path}\n    call.view({\"found\"")),
     mutant("items-size-without-header", "PXAR-003", "pxar", "item sizes without their header", ("adapter", '"size": str(i.size)} for i in sorted', '"size": str(i.size - 16)} for i in sorted')),
     mutant("items-goodbye-lost", "PXAR-150", "pxar", "does not list the goodbye tables", (P, "                frame.entry.items.append(item)\n", "")),
 ]
 
 EXTRACT = [
-    mutant("extract-times-early", "EXT-061", "extract", "directory times set before the contents are made", ("oracle.archive_tree", "            late.append(entry)", "            late.append(entry)\n            apply_metadata(entry, full)\n            late.pop()")),
+    mutant("extract-times-early", "EXT-061", "extract", "directory times set before the contents are made", ("oracle.archive_tree", "            self.late.append(entry)", "            self.late.append(entry)\n            apply_metadata(entry, full)\n            self.late.pop()")),
     mutant("extract-no-owner", "EXT-060", "extract", "owners are not restored", ("oracle.archive_tree", "    os.chown(full, entry.uid, entry.gid, follow_symlinks=False)\n", "")),
     mutant("extract-owner-last", "EXT-060", "extract", "owner after mode: set-id bits get lost",
            ("oracle.archive_tree", "    os.chown(full, entry.uid, entry.gid, follow_symlinks=False)\n    for name", "    for name"),
@@ -80,7 +81,7 @@ EXTRACT = [
     mutant("extract-no-mode", "EXT-060", "extract", "modes are left as created", ("oracle.archive_tree", "os.chmod(full, stat.S_IMODE(entry.mode))", "pass")),
     mutant("extract-umask", "EXT-060", "extract", "modes without set-id bits", ("oracle.archive_tree", "os.chmod(full, stat.S_IMODE(entry.mode))", "os.chmod(full, entry.mode & 0o777)")),
     mutant("extract-no-mtime", "EXT-060", "extract", "times are not restored", ("oracle.archive_tree", "    os.utime(full, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)\n", "")),
-    mutant("extract-link-copied", "EXT-030", "extract", "hard links become copies", ("oracle.archive_tree", '            os.link(root + b"/" + entry.link.path, full, follow_symlinks=False)', '            import shutil\n            shutil.copy2(root + b"/" + entry.link.path, full)')),
+    mutant("extract-link-copied", "EXT-030", "extract", "hard links become copies", ("oracle.archive_tree", "replacing(full, self.over.hardlinks, lambda: os.link(old, full, follow_symlinks=False))", "__import__('shutil').copy2(old, full)")),
     mutant("extract-no-flags", "EXT-060", "extract", "inode flags are not restored", ("oracle.archive_tree", "            fsattr.set_inode_flags(fd, entry.flags)", "            pass")),
     mutant("extract-device-as-fifo", "EXT-040", "extract", "devices without numbers", ("oracle.archive_tree", "os.makedev(major, minor) if entry.device else 0", "0")),
 ]
@@ -166,4 +167,4 @@ def checks() -> list[Mutant]:
             *dropped_checks("oracle.chunker", "chunk"), *dropped_checks("oracle.archive_tree", PXAR, ("content_digest", "_write_file"))]
 
 
-TABLE = [*ARCHIVE, *EXTRACT, *BLOBS, *INDEXES, *CATALOGS, *MANIFESTS, *KEYS]
+TABLE = [*ARCHIVE, *EXTRACT, *BLOBS, *INDEXES, *CATALOGS, *MANIFESTS, *KEYS, *hostile.TABLE]

@@ -45,10 +45,13 @@ def summary(session: Session) -> str:
 def write(session: Session, seconds: float) -> tuple[str, bool]:
     """Text, and whether the suite passed its test."""
     text = ["# Mutants", "", *summary(session).splitlines(), "",
-            f"{'Every case of its areas' if session.full else 'Each until the first case that catches it'}; {seconds:.0f} s. The right answer comes from the oracle, "
-            "for what it does not support from pbsref.", "", "## Mutants and areas", "", *rows(session), "", "## Equivalent", ""]
+            f"{'Every case of its areas' if session.full else 'Each until the first case that catches it'}; {seconds:.0f} s. "
+            "The right answer comes from the oracle, for what it does not support from pbsref.", "",
+            "## Mutants and areas", "", *rows(session), "", "## Equivalent", ""]
     text += [f"- {name}: {why}" for name, why in equivalent.REASONS.items()]
-    text += ["", "## Cases", "", "A case is caught by mutants of the tables above, and by answers of a right implementation with one fault:", "", "| case | mutants | faults |", "|---|---|---|"]
+    text += ["", "## Cases", "",
+             "A case is caught by mutants of the tables above, and by answers of a right implementation with one fault:", "",
+             "| case | mutants | faults |", "|---|---|---|"]
     text += [f"| {case} | {' '.join(session.specific.get(case, [])[:4])} | {' '.join(session.generics.get(case, [])[:6])} |"
              for case in sorted(session.generics.keys() | session.specific.keys())]
     text += ["", "## Left out", "", *(f"- {name}: {cell(why)}" for name, why in session.left), ""]

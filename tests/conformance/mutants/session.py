@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conformance import play
 from conformance.cases import Case, CaseError
 from conformance.mutants import equivalent, generic, lab, reader, writer
 from conformance.mutants.lab import FILE_ROLES, Bench
@@ -58,7 +59,9 @@ class Session:
     # ---- files ----
 
     def files(self) -> None:
-        chosen = [c for c in self.cases if c.role in FILE_ROLES]
+        there = [c for c in self.cases if c.role in FILE_ROLES]
+        chosen = [c for c in there if all(map(play.can, c.get("needs", [])))]
+        self.left += [(c.id, "the machine cannot run it") for c in there if c not in chosen]
         self.say(f"laying out {len(chosen)} cases")
         self.benches = list(lab.pool_map(_lay, [(c, self.folder / str(n)) for n, c in enumerate(chosen)], self.jobs, 25))
         self.benches = sorted(lab.pool_map(lab.measure, self.benches, self.jobs, 10), key=lambda b: b.case.id)

@@ -42,6 +42,7 @@ CREATE = [
     mutant("write-root-lost", "PXAR-033", "create", "the root without its attributes", (W, "        self.stat(entry)\n\n    def close_dir", "        if name is None:\n            entry.xattrs, entry.acl = [], type(entry.acl)()\n        self.stat(entry)\n\n    def close_dir")),
     mutant("write-holes-dropped", "CRT-140", "create", "holes of files are left out", (W, 'piece = data.read(min(size, 1 << 20))', 'piece = data.read(min(size, 1 << 20)).rstrip(b"\\0")')),
     mutant("write-xattr-sorted", "CRT-108", "create", "attributes sorted, not in the order of the kernel", (W, "entry.xattrs = list(found.items())", "entry.xattrs = sorted(found.items(), reverse=True)")),
+    mutant("write-unstatted-fatal", "CDM-147", "create", "before 4.2.2: a name that cannot be stat'ed ends the run", (T, "(errno.ENOENT, errno.EACCES, errno.ESTALE)", "(errno.ENOENT, errno.ESTALE)")),
 ]
 
 EXCLUDE = [
