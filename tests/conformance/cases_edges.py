@@ -129,14 +129,14 @@ def bad_archives() -> Iterator[tuple[str, str, str, Json]]:
     yield "reference-twice", "PXAR-245", "two references to one payload", split(two(ref(16, 3), ref(16, 3)), [HEX_A])
     yield "mode-without-type", "PXAR-220", "a mode of no type", {"archive.pxar": archive(ROOT, NAME_A, entry(0o644), payload("aaa"), "GOODBYE")}
     yield "xattr-twice", "PXAR-087 should", "one attribute twice", {"archive.pxar": archive(ROOT, NAME_A, FILE, xattr("user.a", "1"), xattr("user.a", "2"), payload("aaa"), "GOODBYE")}
-    yield "acl-id-twice", "PXAR-110", "two ACL entries for one user", {"archive.pxar": archive(ROOT, NAME_A, FILE, numbers("ACL_USER", 7, 4), numbers("ACL_USER", 7, 6), payload("aaa"), "GOODBYE")}
+    yield "acl-id-twice", "PXAR-110 should", "two ACL entries for one user", {"archive.pxar": archive(ROOT, NAME_A, FILE, numbers("ACL_USER", 7, 4), numbers("ACL_USER", 7, 6), payload("aaa"), "GOODBYE")}
     yield "fcaps-twice", "PXAR-032", "capabilities twice", {"archive.pxar": archive(ROOT, NAME_A, FILE, "FCAPS 01", "FCAPS 01", payload("aaa"), "GOODBYE")}
     yield "version-3", "PXAR-041", "a version that does not exist", {"archive.pxar": archive(version(3), *PLAIN)}
     yield "root-is-a-file", "PXAR-229", "the root is a regular file, with a table all the same", {"archive.pxar": archive(FILE, payload("aaa"), table(75))}
     yield "link-as-name", "PXAR-224", "a SYMLINK item where a FILENAME has to be", {"archive.pxar": {"of": archive(ROOT, *A, NAME_B, FILE, payload("b"), "GOODBYE"), "edit": [{"at": 56 + second, "bytes": CODE["SYMLINK"].to_bytes(8, "little").hex()}]}}
     yield "file-ends-with-a-link", "PXAR-220", "a regular file with a SYMLINK item in place of its contents", {"archive.pxar": archive(ROOT, NAME_A, FILE, text("SYMLINK", "b"), "GOODBYE")}
     yield "records-swapped", "PXAR-170", "two right records in the wrong order", {"archive.pxar": {"of": archive(ROOT, *A, NAME_B, FILE, payload("b"), "GOODBYE"), "edit": [{"swap": [[-72, 24], [-48, 24]]}]}}
-    yield "payload-of-version-1", "PXAR-008", "an archive of one stream with a payload stream beside it", {"archive.mpxar": archive(version(1), *PLAIN), "archive.ppxar": {"gen": "payload-stream", "args": {"pieces": [HEX_A]}}}
+    yield "payload-of-version-1", "PXAR-008 should", "an archive of one stream with a payload stream beside it", {"archive.mpxar": archive(version(1), *PLAIN), "archive.ppxar": {"gen": "payload-stream", "args": {"pieces": [HEX_A]}}}
     yield "tail-marker-gone", "PXAR-135 should", "a payload stream of one file that ends with it", {"archive.mpxar": archive(V2, ROOT, NAME_A, FILE, ref(16, 3), "GOODBYE"), "archive.ppxar": {"of": {"gen": "payload-stream", "args": {"pieces": [HEX_A]}}, "edit": [{"truncate": -16}]}}
 
 
