@@ -140,8 +140,11 @@ static bool open_question(struct question *q)
     for (size_t i = 0; i < SIGNAL_NR; i++)
         (void)sigaddset(&set, asked_signals[i]);
     (void)sigprocmask(SIG_BLOCK, &set, &q->mask);
-    for (size_t i = 0; i < SIGNAL_NR; i++)
-        (void)sigaction(asked_signals[i], &note, &q->actions[i]);
+    for (size_t i = 0; i < SIGNAL_NR; i++) {
+        (void)sigaction(asked_signals[i], NULL, &q->actions[i]);
+        if (q->actions[i].sa_handler != SIG_IGN) /* what nohup or a shell told us to ignore stays ignored */
+            (void)sigaction(asked_signals[i], &note, NULL);
+    }
     struct termios silent = q->terminal;
     silent.c_lflag &= ~(tcflag_t)ECHO;
     silent.c_lflag |= ICANON;

@@ -4,6 +4,7 @@
 """`key create|show|change-passphrase`; what they write is read with the independent reader."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import shutil
 import signal
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -179,9 +180,20 @@ def test_show(user: Client, tmp_path: Path) -> None:
     user.expect_failure(3, "CRY-022", "key", "show", path)
 
 
+@contextlib.contextmanager
+def disposition(number: int, action: signal.Handlers) -> Iterator[None]:
+    """What children of this process inherit for a signal: the tests may run under nohup."""
+    before = signal.signal(number, action)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_at_a_question_brings_echo_back(user: Client, tmp_path: Path, number: int) -> None:
-    terminal = Terminal(user, "key", "create", tmp_path / "key")
+    with disposition(number, signal.SIG_DFL):
+        terminal = Terminal(user, "key", "create", tmp_path / "key")
     terminal.wait_question(NEW)
     assert not terminal.echoes()
     os.kill(terminal.process.pid, number)
@@ -191,6 +203,19 @@ def test_a_signal_at_a_question_brings_echo_back(user: Client, tmp_path: Path, n
     assert terminal.process.returncode == (-number if number == signal.SIGHUP else 130)
     terminal.close()
     assert not (tmp_path / "key").exists()
+
+
+def test_a_signal_that_was_ignored_before_stays_so_at_a_question(user: Client, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    with disposition(signal.SIGHUP, signal.SIG_IGN):
+        terminal = Terminal(user, "key", "create", path)
+    terminal.wait_question(NEW)
+    os.kill(terminal.process.pid, signal.SIGHUP)
+    terminal.read(0.3)
+    assert terminal.process.poll() is None and not terminal.echoes(), terminal.shown
+    os.write(terminal.master, b"correct horse\n")
+    terminal.answer(AGAIN, b"correct horse")
+    assert terminal.finish().exit == 0 and load_key(str(path), b"correct horse")
 
 
 def test_end_of_input_at_a_question(user: Client, tmp_path: Path) -> None:
