@@ -86,7 +86,7 @@ void pbr_sys_unused(void *ptr, size_t len)
 uint64_t pbr_sys_peak_memory(void)
 {
     static const char name[] = "\nVmHWM:";
-    char text[4096]; /* the file has some 1500 bytes */
+    char text[16384]; /* the file has some 1500 bytes, more for a member of many groups */
     uint64_t kib = 0;
     const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     if (fd < 0)

@@ -12,7 +12,8 @@ import json
 import os
 import struct
 import tempfile
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +205,9 @@ def golden_reference(path: Path, name: str, generation: int) -> None:
     put_snapshot(path, (GOLDEN / "reuse" / f"{name}.g{generation}.mpxar").read_bytes(), rows)
 
 
-def worked_rows(store: Path, case: dict[str, Any], stream: bytes, before: Rows) -> Rows:
-    """The payload index of a worked scenario, its new chunks put into the store."""
+def worked_rows(case: dict[str, Any], before: Rows, cut: Callable[[int, int, str], bytes]) -> Rows:
+    """The payload index of a worked scenario: chunks of the previous one as they were, others by `cut(start, end, beginning of
+    the digest)`."""
     rows: Rows = []
     for entry in case["index"]:
         start = rows[-1][0] if rows else 0
@@ -213,8 +215,9 @@ def worked_rows(store: Path, case: dict[str, Any], stream: bytes, before: Rows) 
             for number in range(entry["previous"][0], entry["previous"][1] + 1):
                 start += before[number][0] - (before[number - 1][0] if number else 0)
                 rows.append((start, before[number][1]))
+            assert start == entry["end"]
         else:
-            rows.append((entry[0], put_raw(store, stream, start, entry[0], entry[1])))
+            rows.append((entry[0], cut(start, entry[0], entry[1])))
     return rows
 
 
@@ -236,7 +239,8 @@ def worked_reference(path: Path, name: str) -> None:
             else:
                 worked_edit(tree, one)
             references = [(p, o) for p, o in case["references"]]
-            rows = worked_rows(path, case, stream_of(tree, references, end_of(case["index"][-1])), rows)
+            stream = stream_of(tree, references, end_of(case["index"][-1]))
+            rows = worked_rows(case, rows, partial(put_raw, path, stream))
             ranges = [(at, at + size) for at, size, _ in case["injections"]]
             reuse = {os.fsencode(p): o for p, o in references if any(a <= o < b for a, b in ranges)}
             archive = io.BytesIO()

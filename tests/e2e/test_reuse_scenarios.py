@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support import ROOT, Client
 
-from conformance.gen_reuse import chain, end_of, stream_of, worked_edit, worked_tree
+from conformance.gen_reuse import chain, end_of, stream_of, worked_edit, worked_rows, worked_tree
 
 VECTORS = json.loads((ROOT / "spec" / "vectors" / "reuse.json").read_text())
 SCENARIOS: dict[str, dict[str, Any]] = {s["id"]: s for s in VECTORS["scenarios"]}
@@ -31,19 +31,12 @@ def rows_of(name: str, root: Path, before: Rows) -> Rows:
     """The payload index of a scenario: chunks of the previous one as they were, others from the stream."""
     case = SCENARIOS[name]
     stream = stream_of(root, case["references"], end_of(case["index"][-1]))
-    rows: Rows = []
-    for entry in case["index"]:
-        start = rows[-1][0] if rows else 0
-        if isinstance(entry, dict):
-            for number in range(entry["previous"][0], entry["previous"][1] + 1):
-                start += before[number][0] - (before[number - 1][0] if number else 0)
-                rows.append((start, before[number][1]))
-            assert start == entry["end"]
-        else:
-            digest = hashlib.sha256(stream[start:entry[0]]).digest()
-            assert digest.hex().startswith(entry[1]), f"{name}: chunk {start}..{entry[0]}"
-            rows.append((entry[0], digest))
-    return rows
+
+    def cut(start: int, end: int, beginning: str) -> bytes:
+        digest = hashlib.sha256(stream[start:end]).digest()
+        assert digest.hex().startswith(beginning), f"{name}: chunk {start}..{end}"
+        return digest
+    return worked_rows(case, before, cut)
 
 
 def injected_rows(name: str, rows: Rows) -> Rows:
